@@ -1,0 +1,158 @@
+"""Images and labels as arrays: the one place that decides what counts as valid data."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+MIN_SIZE = 8  # below it two halvings of the grid leave nothing to convolve
+MAX_SIZE = 128
+
+Images: TypeAlias = npt.NDArray[np.uint8]
+Labels: TypeAlias = npt.NDArray[np.int64]
+
+# About this many pixels are converted at a time, so that the temporary floats stay small whatever the set.
+_CHUNK_PIXELS = 1 << 20
+
+
+class Part(NamedTuple):
+    """Images with their labels.
+
+    Attributes:
+        images: uint8 `(n, height, width)`, 0..255.
+        labels: int64 `(n,)`, or None where the images are unlabelled.
+    """
+
+    images: Images
+    labels: Labels | None
+
+
+class Source(NamedTuple):
+    """What a file or folder holds: its images, and its test images where it sets some apart."""
+
+    train: Part
+    test: Part | None
+
+
+def make_part(images: npt.ArrayLike, labels: npt.ArrayLike | None, name: str) -> Part:
+    """Validate images together with their labels; `name` says in error messages where they come from."""
+    checked = as_images(images, name=name)
+    return Part(
+        checked, None if labels is None else as_labels(labels, len(checked), name=f"labels of {name}")
+    )
+
+
+def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
+    """Validate images and bring them to the one form the package works with.
+
+    Integers are grey levels, so a mask of 0 and 1 has to come as bool (or float) to mean black and white.
+
+    Args:
+        array: `(n, height, width)`, `(n, height, width, 1)`, or `(height, width)` for one image, with height
+            and width from 8 to 128; uint8, bool (False is 0, True is 255), float in [0, 1] (rounded to the
+            nearest of 0..255) or integers in 0..255.
+        name: what error messages call the array.
+
+    Returns:
+        uint8 `(n, height, width)`, 0..255, C-contiguous; the very same array where it already is that.
+
+    Raises:
+        ValueError: if the array is empty or its dtype, shape or values are none of the above.
+    """
+    try:
+        images = np.asarray(array)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "Expected an array of images that all have one size. "
+            f"Received: {name} of type {type(array).__name__}, which makes no array"
+        ) from error
+    if images.dtype.kind not in "buif":
+        raise ValueError(
+            "Expected uint8, bool, integer (0..255) or float (0..1) images. "
+            f"Received: {name} with dtype={images.dtype}"
+        )
+    if images.size == 0:
+        raise ValueError(f"Expected at least one image. Received: {name} with shape={images.shape}")
+    if images.ndim == 2:
+        images = images[np.newaxis]
+    elif images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim != 3:
+        raise ValueError(
+            "Expected grey images of shape (n, height, width), (n, height, width, 1) or (height, width). "
+            f"Received: {name} with shape={np.shape(array)}"
+        )
+    check_size(images.shape[1], images.shape[2], f"{name} with shape={np.shape(array)}")
+    return np.ascontiguousarray(_as_grey_levels(images, name))
+
+
+def check_size(height: int, width: int, received: str) -> None:
+    """Refuse an image size outside 8x8 to 128x128; `received` is what the error message says came."""
+    if not (MIN_SIZE <= height <= MAX_SIZE and MIN_SIZE <= width <= MAX_SIZE):
+        raise ValueError(
+            f"Expected images of {MIN_SIZE}x{MIN_SIZE} to {MAX_SIZE}x{MAX_SIZE} pixels. Received: {received}"
+        )
+
+
+def as_labels(array: npt.ArrayLike, count: int, name: str = "labels") -> Labels:
+    """Validate the labels of `count` images.
+
+    Args:
+        array: `(count,)` or `(count, 1)` integers from 0.
+        count: the number of images they belong to.
+        name: what error messages call the array.
+
+    Returns:
+        int64 `(count,)`.
+
+    Raises:
+        ValueError: if they are not integers, negative, or not one for each image.
+    """
+    labels = np.asarray(array)
+    if labels.dtype.kind not in "ui":
+        raise ValueError(f"Expected integer labels. Received: {name} with dtype={labels.dtype}")
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.shape != (count,):
+        raise ValueError(
+            f"Expected one label for each of {count} images. Received: {name} with shape={np.shape(array)}"
+        )
+    labels = labels.astype(np.int64)
+    if labels.min() < 0:
+        raise ValueError(f"Expected labels from 0 upwards. Received: {name} with minimum={labels.min()}")
+    return labels
+
+
+def images_per_chunk(shape: tuple[int, ...]) -> int:
+    """Return how many images `(n, height, width)` to convert at a time with little memory."""
+    return max(1, _CHUNK_PIXELS // math.prod(shape[1:]))
+
+
+def _as_grey_levels(images: npt.NDArray[np.generic], name: str) -> Images:
+    """Map any accepted dtype to uint8 grey levels; values outside its range are an error."""
+    kind = images.dtype.kind
+    if images.dtype == np.uint8:
+        return images.astype(np.uint8, copy=False)
+    if kind == "b":
+        return images.astype(np.uint8) * np.uint8(255)
+    low, high = images.min().item(), images.max().item()
+    if kind in "ui":
+        if low < 0 or high > 255:
+            raise ValueError(f"Expected integer images in 0..255. Received: {name} from {low} to {high}")
+        return images.astype(np.uint8)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError(f"Expected finite images. Received: {name} with NaN or infinity")
+    if low < 0 or high > 1:
+        raise ValueError(
+            "Expected float images in [0, 1] (grey levels 0..255 come as integers). "
+            f"Received: {name} from {low:g} to {high:g}"
+        )
+    grey = np.empty(images.shape, np.uint8)
+    step = images_per_chunk(images.shape)
+    for start in range(0, len(images), step):
+        chunk = images[start : start + step].astype(np.float64)
+        grey[start : start + step] = np.rint(chunk * 255)
+    return grey

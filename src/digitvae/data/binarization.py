@@ -1,0 +1,35 @@
+"""The one fixed draw of black and white pixels on which every model is measured."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from digitvae.data.arrays import Images, as_images, images_per_chunk
+
+
+def fixed_bits(images: npt.ArrayLike, seed: int = 777) -> Images:
+    """Draw each pixel black or white, once and for all, with its grey level as the probability of white.
+
+    The bits are those of `numpy.random.default_rng(seed).random(images.shape) < images / 255`, drawn some
+    images at a time to save memory. Pixels of 0 and 255 stay as they are, so bits are returned unchanged.
+
+    Args:
+        images: `(n, height, width)`, in any form that `as_images` takes.
+        seed: of the generator.
+
+    Returns:
+        uint8 `(n, height, width)`, 0 or 255.
+
+    Raises:
+        ValueError: if the images are not valid.
+    """
+    grey = as_images(images)
+    generator = np.random.default_rng(seed)
+    bits = np.empty_like(grey)
+    step = images_per_chunk(grey.shape)
+    for start in range(0, len(grey), step):
+        chunk = grey[start : start + step]
+        # x ~ Bernoulli(pixel / 255)
+        bits[start : start + step] = (generator.random(chunk.shape) < chunk / 255) * np.uint8(255)
+    return bits

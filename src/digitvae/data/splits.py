@@ -1,0 +1,76 @@
+"""Which images train, validate and test."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from digitvae.data.arrays import Images, Labels, Part
+
+_TEST_SHARE = 7  # one in seven, as 10,000 of MNIST's 70,000
+_SEED = 777  # fixed, so that every run of every machine splits alike
+_VALIDATION_SIZE = 5_000  # of 60,000: the usual split of MNIST
+_VALIDATION_SHARE = 12  # the same share of smaller sets
+
+
+def split_validation(images: Images, labels: Labels | None, size: int | None = None) -> tuple[Part, Part]:
+    """Set the last images apart for validation.
+
+    Args:
+        images: `(n, height, width)`.
+        labels: `(n,)` or None.
+        size: how many; by default 5,000, or of fewer than 60,000 images one twelfth, at least 1.
+
+    Returns:
+        `(train_images, train_labels), (validation_images, validation_labels)`, views of what was given.
+
+    Raises:
+        ValueError: if the size is not in 1..n-1, or there is not one label for each image.
+    """
+    count = len(images)
+    if labels is not None and len(labels) != count:
+        raise ValueError(
+            f"Expected one label for each of {count} images. Received: labels of length {len(labels)}"
+        )
+    if size is None:
+        usual = _VALIDATION_SIZE * _VALIDATION_SHARE
+        size = _VALIDATION_SIZE if count >= usual else max(1, count // _VALIDATION_SHARE)
+    if not isinstance(size, (int, np.integer)) or not 1 <= size < count:
+        raise ValueError(
+            f"Expected a validation size from 1 to {count - 1} of {count} images. Received: size={size}"
+        )
+    cut = count - int(size)
+    return (
+        Part(images[:cut], None if labels is None else labels[:cut]),
+        Part(images[cut:], None if labels is None else labels[cut:]),
+    )
+
+
+def hold_out_test(part: Part) -> tuple[Part, Part]:
+    """Set one image in seven apart for testing, always the same ones of a set of that length.
+
+    Args:
+        part: the images, at least 2, and their labels.
+
+    Returns:
+        Training and test part, each in the order the images came in.
+    """
+    count = len(part.images)
+    chosen = np.zeros(count, bool)
+    chosen[np.random.default_rng(_SEED).permutation(count)[: max(1, count // _TEST_SHARE)]] = True
+    train, test = (
+        Part(part.images[mask], None if part.labels is None else part.labels[mask])
+        for mask in (~chosen, chosen)
+    )
+    return train, test
+
+
+def mix_labels(part: Part) -> Part:
+    """Shuffle images that are sorted by label, always in the same way; others stay as they are.
+
+    The last images of a sorted set have the last labels alone, so they could not validate anything.
+    """
+    labels = part.labels
+    if labels is None or labels[0] == labels[-1] or (np.diff(labels) < 0).any():
+        return part
+    order = np.random.default_rng(_SEED).permutation(len(labels))
+    return Part(part.images[order], labels[order])
