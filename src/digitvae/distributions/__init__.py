@@ -1,0 +1,21 @@
+"""Probability distributions: densities, maps from noise, and nothing about networks or training."""
+
+from digitvae.distributions.flows import CouplingFlow, FlowDistribution
+from digitvae.distributions.gaussian import Gaussian, GaussianMixture
+from digitvae.distributions.likelihoods import (
+    Bernoulli,
+    ContinuousBernoulli,
+    DiscretisedLogisticMixture,
+    Likelihood,
+)
+
+__all__ = [
+    "Bernoulli",
+    "ContinuousBernoulli",
+    "CouplingFlow",
+    "DiscretisedLogisticMixture",
+    "FlowDistribution",
+    "Gaussian",
+    "GaussianMixture",
+    "Likelihood",
+]

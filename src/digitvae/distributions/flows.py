@@ -1,0 +1,220 @@
+"""An invertible network that turns standard normal noise into latents, and the distribution it makes."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import keras
+from keras import ops
+
+from digitvae.distributions._tensor import Tensor, as_float32
+from digitvae.distributions.gaussian import Gaussian
+
+# One coupling scales a coordinate by at most e^2 either way: several reach any scale, none of them explodes.
+_LARGEST_LOG_SCALE = 2.0
+
+
+@final
+@keras.saving.register_keras_serializable("digitvae")
+class CouplingFlow(keras.layers.Layer):
+    """Stack of affine couplings between noise u and latents z (Real NVP; Dinh et al. 2017, section 3).
+
+    Each coupling keeps one half of the coordinates and shifts and scales the other by a small network of the
+    kept half. Two couplings in a row swap the halves; every second one splits the coordinates anew. An
+    elementwise affine map on the side of the data comes last, so that scale and location need no coupling. A
+    new flow is the identity.
+
+    The layer has no `call`: use `forward` and `inverse`. It holds all its weights from the start and computes
+    in float32 under any dtype policy.
+
+    Args:
+        latent_dim: number of coordinates, at least 2.
+        couplings: number of affine couplings, at least 2 for every coordinate to be moved by some other.
+        hidden: units in each of the two hidden layers of a coupling's network.
+        seed: makes the initial weights repeatable; None draws them from Keras' global seed.
+        **kwargs: `name` and other arguments of `keras.layers.Layer`; `dtype` is ignored.
+
+    Raises:
+        ValueError: if latent_dim is below 2 or couplings or hidden below 1.
+    """
+
+    def __init__(
+        self, latent_dim: int, couplings: int = 4, hidden: int = 128, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        # get_config saves the dtype and from_config hands it back, hence not a plain keyword.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if latent_dim < 2:
+            raise ValueError(
+                f"Expected at least 2 latents, one half to move the other. Received: {latent_dim=}"
+            )
+        if couplings < 1 or hidden < 1:
+            raise ValueError(f"Expected positive couplings and hidden. Received: {couplings=}, {hidden=}")
+        self.latent_dim = latent_dim
+        self.couplings = couplings
+        self.hidden = hidden
+        self.seed = seed
+        self._steps = [
+            _AffineCoupling(
+                *_split(latent_dim, position), hidden, None if seed is None else seed + 2 * position
+            )
+            for position in range(couplings)
+        ]
+        # Outside of `__call__` an enclosing layer's mixed policy would cast these two to bfloat16.
+        self._log_scale = self.add_weight(
+            shape=(latent_dim,), initializer="zeros", autocast=False, name="log_scale"
+        )
+        self._shift = self.add_weight(shape=(latent_dim,), initializer="zeros", autocast=False, name="shift")
+        self.built = True
+
+    def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps noise to latents.
+
+        Args:
+            u: float, shape (..., latent_dim).
+
+        Returns:
+            z, float32, shape (..., latent_dim); and log |det dz/du|, float32, shape (...).
+        """
+        # Dense layers want a matrix, and are fastest on one.
+        z = ops.reshape(as_float32(u), (-1, self.latent_dim))
+        log_det = ops.sum(self._log_scale)
+        for step in self._steps:
+            z, change = step.forward(z)
+            log_det = log_det + change
+        z = z * ops.exp(self._log_scale) + self._shift
+        return ops.reshape(z, ops.shape(u)), ops.reshape(log_det, ops.shape(u)[:-1])
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps latents back to the noise they come from.
+
+        Args:
+            z: float, shape (..., latent_dim).
+
+        Returns:
+            u, float32, shape (..., latent_dim); and log |det du/dz|, float32, shape (...).
+        """
+        u = ops.reshape(as_float32(z), (-1, self.latent_dim))
+        u = (u - self._shift) * ops.exp(-self._log_scale)
+        log_det = -ops.sum(self._log_scale)
+        for step in reversed(self._steps):
+            u, change = step.inverse(u)
+            log_det = log_det + change
+        return ops.reshape(u, ops.shape(z)), ops.reshape(log_det, ops.shape(z)[:-1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, for `from_config`."""
+        own = {
+            "latent_dim": self.latent_dim,
+            "couplings": self.couplings,
+            "hidden": self.hidden,
+            "seed": self.seed,
+        }
+        return {**super().get_config(), **own}
+
+
+@final
+class FlowDistribution:
+    """Distribution of z = flow(u) for standard normal u.
+
+    Args:
+        flow: the invertible map; it keeps the weights, this object keeps none.
+    """
+
+    def __init__(self, flow: CouplingFlow) -> None:
+        self._flow = flow
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Log-density of the whole vector.
+
+        Args:
+            z: float, shape (..., d).
+
+        Returns:
+            Nats: float32, shape (...).
+        """
+        u, log_det = self._flow.inverse(z)
+        # log p(z) = log N(u | 0, I) + log |det du/dz|  with u = flow^-1(z)
+        return Gaussian(0.0, 0.0).log_prob(u) + log_det
+
+    def from_noise(self, u: Tensor) -> Tensor:
+        """Turns standard normal noise into a draw.
+
+        Args:
+            u: noise, float, shape (..., d).
+
+        Returns:
+            z: float32, shape (..., d); differentiable.
+        """
+        return self._flow.forward(u)[0]
+
+    def to_noise(self, z: Tensor) -> Tensor:
+        """Inverts `from_noise`.
+
+        Args:
+            z: float, shape (..., d).
+
+        Returns:
+            u: float32, shape (..., d); differentiable.
+        """
+        return self._flow.inverse(z)[0]
+
+
+def _split(latent_dim: int, position: int) -> tuple[list[int], list[int]]:
+    """Chooses the coordinates that the coupling at `position` keeps and those that it moves.
+
+    Saved weights must keep their meaning, so this is arithmetic and not a random permutation. Before each new
+    pair of couplings the coordinates are dealt out in turn, like cards to two players, so that every pair
+    splits them another way until the deals repeat.
+    """
+    order = list(range(latent_dim))
+    for _ in range(position // 2):
+        order = order[0::2] + order[1::2]
+    first, second = order[: latent_dim // 2], order[latent_dim // 2 :]
+    return (first, second) if position % 2 == 0 else (second, first)
+
+
+@final
+class _AffineCoupling(keras.layers.Layer):
+    """Moves the coordinates `moved` by a shift and a bounded log-scale that depend on those in `kept`."""
+
+    def __init__(self, kept: list[int], moved: list[int], hidden: int, seed: int | None) -> None:
+        super().__init__(dtype="float32")
+        self._kept = kept
+        self._moved = moved
+        both = kept + moved
+        self._restore = [both.index(coordinate) for coordinate in range(len(both))]
+        # An initializer with a given seed always draws the same values: every layer gets a seed of its own.
+        seeds = [None if seed is None else seed + i for i in range(2)]
+        self._network = [
+            *(
+                keras.layers.Dense(
+                    hidden, "swish", kernel_initializer=keras.initializers.GlorotUniform(s), dtype="float32"
+                )
+                for s in seeds
+            ),
+            keras.layers.Dense(2 * len(moved), kernel_initializer="zeros", dtype="float32"),
+        ]
+        for layer, inputs in zip(self._network, (len(kept), hidden, hidden), strict=True):
+            layer.build((None, inputs))
+        self.built = True
+
+    def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        kept = ops.take(u, self._kept, axis=-1)
+        log_scale, shift = self._log_scale_and_shift(kept)
+        moved = ops.take(u, self._moved, axis=-1) * ops.exp(log_scale) + shift
+        return self._join(kept, moved), ops.sum(log_scale, axis=-1)
+
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        kept = ops.take(z, self._kept, axis=-1)
+        log_scale, shift = self._log_scale_and_shift(kept)
+        moved = (ops.take(z, self._moved, axis=-1) - shift) * ops.exp(-log_scale)
+        return self._join(kept, moved), -ops.sum(log_scale, axis=-1)
+
+    def _log_scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
+        for layer in self._network:
+            kept = layer(kept)
+        log_scale, shift = ops.split(kept, 2, axis=-1)
+        return _LARGEST_LOG_SCALE * ops.tanh(log_scale / _LARGEST_LOG_SCALE), shift
+
+    def _join(self, kept: Tensor, moved: Tensor) -> Tensor:
+        return ops.take(ops.concatenate([kept, moved], axis=-1), self._restore, axis=-1)
