@@ -1,0 +1,25 @@
+"""Figures of a run: digits, latent planes, reconstructions, interpolations and training curves.
+
+Every drawing function takes plain arrays and returns a `matplotlib.figure.Figure` that pyplot knows nothing
+about: it can be saved on a machine without a screen and is freed like any other object. Importing this
+package imports neither Keras nor Matplotlib.
+"""
+
+from __future__ import annotations
+
+from digitvae.figures.canvas import load_matplotlib
+from digitvae.figures.curves import training_curves
+from digitvae.figures.mosaics import interpolations, latent_grid, reconstructions, samples
+from digitvae.figures.output import can_show, save, show
+
+__all__ = [
+    "can_show",
+    "interpolations",
+    "latent_grid",
+    "load_matplotlib",
+    "reconstructions",
+    "samples",
+    "save",
+    "show",
+    "training_curves",
+]

@@ -1,0 +1,232 @@
+"""Figures made of digits: samples, a latent plane, reconstructions, interpolations. White on black."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from digitvae.figures.canvas import LABEL_SIZE, MUTED, style, text_width
+from digitvae.figures.tiles import as_pixels, compose, draw
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike, NDArray
+
+
+TICK_ROOM = 0.42  # inches from one tick of a latent plane to the next, enough for a label
+
+
+def _columns(n: int, height: int, width: int) -> int:
+    """Choose the columns of a near-square grid: rather wide than tall, and with a well-filled last row."""
+
+    def cost(columns: int) -> float:
+        rows = math.ceil(n / columns)
+        shape = math.log(columns * width / (rows * height))
+        empty = (rows * columns - n) / columns
+        return max(0.6 * shape, -shape) + 1.1 * empty
+
+    return min(range(1, n + 1), key=cost)
+
+
+def _places(n: int, columns: int) -> NDArray[np.int64]:
+    """Row and column of n tiles that are laid line by line, `(n, 2)`."""
+    return np.stack(np.divmod(np.arange(n), columns), axis=1)
+
+
+def samples(images: ArrayLike, title: str = "New digits sampled from the prior") -> Figure:
+    """Draw images in a near-square grid, line by line.
+
+    Args:
+        images: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
+        title: stands above the grid.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if `images` has another shape, type or range.
+    """
+    pixels = as_pixels(images, "n, height, width")
+    with style():
+        return draw(compose(pixels, _places(len(pixels), _columns(*pixels.shape))), title)[0]
+
+
+def latent_grid(
+    images: ArrayLike,
+    quantiles: ArrayLike,
+    axes: tuple[int, int] = (0, 1),
+    title: str = "Digits over a plane of the latent space",
+) -> Figure:
+    """Draw images decoded over two coordinates of the prior's base noise u as one seamless plane.
+
+    The noise is standard normal, so equal steps of probability, mapped through the Gaussian quantile
+    function, meet equal amounts of the prior (Kingma and Welling 2014, "Auto-Encoding Variational Bayes",
+    figure 4). As in any plot, u grows upwards and to the right: `images[i, j]` stands in row i from below,
+    column j from the left.
+
+    Args:
+        images: `(rows, columns, height, width)`, rows = columns; uint8, or float in [0, 1]. `images[i, j]`
+            was decoded where `u[axes[0]]` is the Gaussian quantile of `quantiles[i]` and `u[axes[1]]` that of
+            `quantiles[j]`.
+        quantiles: `(rows,)` increasing probabilities inside (0, 1), the same along both sides.
+        axes: the coordinates of u that change along the rows' index (upwards) and along the columns' (to the
+            right). Two equal ones say that u has but one coordinate: only the vertical axis is labelled.
+        title: stands above the plane.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if an argument has another shape, type or range.
+    """
+    pixels = as_pixels(images, "rows, columns, height, width")
+    steps = pixels.shape[0]
+    levels = np.asarray(quantiles, dtype=np.float64)
+    if pixels.shape[1] != steps or levels.shape != (steps,):
+        raise ValueError(
+            "Expected as many rows as columns and one quantile for each. "
+            f"Received: images.shape={pixels.shape}, quantiles.shape={levels.shape}"
+        )
+    if not (np.all(levels > 0) and np.all(levels < 1) and np.all(np.diff(levels) > 0)):
+        raise ValueError(
+            f"Expected increasing quantiles inside (0, 1). Received: quantiles={levels.tolist()}"
+        )
+    noise = np.array([NormalDist().inv_cdf(level) for level in levels])
+
+    tiles = pixels[::-1].reshape(-1, *pixels.shape[2:])
+    mosaic = compose(tiles, _places(steps**2, steps), border=False)
+    height, width = mosaic.tile
+    across, across_names = _noise_ticks(noise, width * mosaic.dot)
+    upward, upward_names = _noise_ticks(noise, height * mosaic.dot)
+    with style():
+        label_room = max(text_width(name, LABEL_SIZE) for name in upward_names)
+        figure, plot = draw(mosaic, title, left=label_room + 0.3, bottom=0.42 if axes[1] != axes[0] else 0.0)
+        plot.tick_params(length=3, pad=3)
+        # Beside a flat plane there is no room for words, and the symbol has to do.
+        noun = "prior noise " if mosaic.size[0] > 1.2 else ""
+        plot.set_yticks((steps - upward - 0.5) * height - 0.5, upward_names)
+        plot.set_ylabel(f"{noun}$u_{{{axes[0]}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
+        if axes[1] != axes[0]:
+            plot.set_xticks((across + 0.5) * width - 0.5, across_names)
+            plot.set_xlabel(f"prior noise $u_{{{axes[1]}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
+    return figure
+
+
+def _noise_ticks(noise: NDArray[np.float64], tile: float) -> tuple[NDArray[np.float64], list[str]]:
+    """Choose ticks along one side of a latent plane.
+
+    Args:
+        noise: `(n,)` values of u in the middle of each tile, increasing.
+        tile: inches from one tile to the next.
+
+    Returns:
+        Positions, counted in tiles from the middle of the first, and their labels.
+    """
+    for step in (0.5, 1.0, 2.0):
+        values = np.arange(math.ceil(noise[0] / step), math.floor(noise[-1] / step) + 1) * step
+        # Tiles are equidistant in the picture but not in u; a round value falls between two middles.
+        places = np.interp(values, noise, np.arange(len(noise)))
+        if len(values) >= 3 and np.diff(places).min() * tile >= TICK_ROOM:
+            return places, [_minus(f"{value:g}") for value in values]
+    count = min(5, len(noise), 1 + int((len(noise) - 1) * tile / TICK_ROOM))
+    chosen = np.linspace(0, len(noise) - 1, count).round().astype(int)
+    return chosen.astype(np.float64), [_minus(f"{round(noise[place], 2) + 0.0:g}") for place in chosen]
+
+
+def _minus(number: str) -> str:
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
+def reconstructions(
+    originals: ArrayLike,
+    reconstructions: ArrayLike,
+    title: str = "Test digits and their reconstructions",
+) -> Figure:
+    """Draw each original above its reconstruction, in several double rows when there are more than ten.
+
+    Args:
+        originals: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
+        reconstructions: the same shape; uint8, or float in [0, 1].
+        title: stands above the pairs.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if an array has another shape, type or range.
+    """
+    above = as_pixels(originals, "n, height, width", "originals")
+    below = as_pixels(reconstructions, "n, height, width", "reconstructions")
+    if above.shape != below.shape:
+        raise ValueError(
+            "Expected originals and reconstructions of one shape. "
+            f"Received: originals.shape={above.shape}, reconstructions.shape={below.shape}"
+        )
+    n, height, width = above.shape
+    # Up to 50 pairs stand ten abreast, more of them in about a square.
+    lines = math.ceil(n / max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0)))
+    places = _places(n, math.ceil(n / lines))
+    upper, lower = places * (2, 1), places * (2, 1) + (1, 0)
+    mosaic = compose(
+        np.concatenate([above, below]), np.concatenate([upper, lower]), breaks=(range(2, 2 * lines, 2), ())
+    )
+    names = ("original", "reconstruction")
+    with style():
+        figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
+        plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * lines)
+        # Very flat images leave less than a line of text for each row.
+        plot.yaxis.set_tick_params(
+            length=0, pad=5, labelsize=min(LABEL_SIZE, 60 * mosaic.tile[0] * mosaic.dot)
+        )
+    return figure
+
+
+def interpolations(images: ArrayLike, title: str = "From one test digit to another") -> Figure:
+    """Draw paths through the latent space, a row each; the two ends, which are real digits, are framed.
+
+    Args:
+        images: `(rows, steps, height, width)`, steps >= 2; uint8, or float in [0, 1]. `images[:, 0]` and
+            `images[:, -1]` are the real digits.
+        title: stands above the rows.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if `images` has another shape, type or range.
+    """
+    pixels = as_pixels(images, "rows, steps, height, width")
+    rows, steps, *_ = pixels.shape
+    if steps < 2:
+        raise ValueError(
+            f"Expected at least two steps, the start and the end. Received: shape={pixels.shape}"
+        )
+    ends = (0, steps - 1)
+    mosaic = compose(
+        pixels.reshape(-1, *pixels.shape[2:]),
+        _places(rows * steps, steps),
+        breaks=((), (1, steps - 1)),
+        marked=ends,
+    )
+    with style():
+        figure, plot = draw(mosaic, title, heading=0.2)
+        tile_width = mosaic.tile[1]
+        # Both names together need room, which a few narrow tiles may not give.
+        size = LABEL_SIZE * min(1.0, 0.45 * mosaic.size[1] / text_width("start", LABEL_SIZE))
+        for column, name, side, share in ((0, "start", "left", 0.0), (steps - 1, "end", "right", 1.0)):
+            # A name wider than its tile grows inwards, so that the figure's edge cannot cut it.
+            fits = text_width(name, size) <= tile_width * mosaic.dot
+            plot.annotate(
+                name,
+                (mosaic.left[column] + tile_width * (0.5 if fits else share) - 0.5, -0.5),
+                (0, 4),
+                textcoords="offset points",
+                horizontalalignment="center" if fits else side,
+                color=MUTED,
+                fontsize=size,
+                annotation_clip=False,
+            )
+    return figure
