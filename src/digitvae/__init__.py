@@ -1,0 +1,72 @@
+"""digitvae: a variational autoencoder for handwritten digits that measures itself honestly.
+
+Importing this package imports neither Keras nor a backend; the names below load on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from digitvae.build import build
+    from digitvae.config import RECIPES, Config, resolve
+    from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
+    from digitvae.evaluate import evaluate
+    from digitvae.figures import show
+    from digitvae.gallery import draw_figures
+    from digitvae.latent import interpolate, noise_plane
+    from digitvae.model import VAE
+    from digitvae.runs import Run, load
+    from digitvae.train import resume, train
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "config": ("Config", "RECIPES", "resolve"),
+    "data": ("Dataset", "fixed_bits", "load_dataset", "read_images", "split_validation"),
+    "build": ("build",),
+    "model": ("VAE",),
+    "runs": ("Run", "load"),
+    "train": ("resume", "train"),
+    "evaluate": ("evaluate",),
+    "latent": ("interpolate", "noise_plane"),
+    "figures": ("show",),
+    "gallery": ("draw_figures",),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "RECIPES",
+    "VAE",
+    "Config",
+    "Dataset",
+    "Run",
+    "build",
+    "draw_figures",
+    "evaluate",
+    "fixed_bits",
+    "interpolate",
+    "load",
+    "load_dataset",
+    "noise_plane",
+    "read_images",
+    "resolve",
+    "resume",
+    "show",
+    "split_validation",
+    "train",
+]
+
+
+def __getattr__(name: str):
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'digitvae' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"digitvae.{_HOME_OF[name]}"), name)
+    # Importing the module build, train or evaluate has set the attribute of that name to the module.
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

@@ -1,0 +1,101 @@
+"""Walks through the latent space, in the coordinates of the prior's base noise u.
+
+There every direction is alike and the density is that of a standard normal, whatever the prior: a grid of
+Gaussian quantiles covers the plane evenly in probability, and a great circle between two codes stays where
+digits are.
+"""
+
+from __future__ import annotations
+
+from statistics import NormalDist
+
+import numpy as np
+
+from digitvae.model import VAE
+
+
+def noise_plane(
+    vae: VAE, size: int = 20, axes: tuple[int, int] | None = None, edge: float = 0.02
+) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    """Decode a grid over two coordinates of the base noise, the others at their median 0.
+
+    Args:
+        vae: the model.
+        size: images a side.
+        axes: the two coordinates (rows, columns); by default the two that change the picture most.
+        edge: probability below the first and above the last quantile.
+
+    Returns:
+        Images uint8 (size, size, height, width), row 0 being the lowest quantile; the quantiles (size,) as
+        probabilities; the axes. With one latent all columns are alike.
+
+    Raises:
+        ValueError: a size below 1 or axes that the code does not have.
+    """
+    if size < 1:
+        raise ValueError(f"Expected size to be at least 1. Received: size={size}")
+    if axes is None:
+        axes = most_visible_axes(vae)
+    if not all(0 <= axis < vae.latent_dim for axis in axes):
+        raise ValueError(f"Expected axes from 0 to {vae.latent_dim - 1}. Received: axes={axes}")
+    quantiles = np.linspace(edge, 1 - edge, size) if size > 1 else np.array([0.5])
+    values = np.array([NormalDist().inv_cdf(q) for q in quantiles], "float32")
+    noise = np.zeros((size, size, vae.latent_dim), "float32")
+    noise[:, :, axes[1]] = values[None, :]
+    noise[:, :, axes[0]] = values[:, None]
+    images = vae.decode(vae.latents_from_noise(noise.reshape(size * size, -1)))
+    return images.reshape(size, size, *vae.image_shape), quantiles, axes
+
+
+def most_visible_axes(vae: VAE) -> tuple[int, int]:
+    """Return the two coordinates of the base noise whose change from -1.5 to 1.5 changes most pixels."""
+    if vae.latent_dim == 1:
+        return 0, 0
+    steps = 1.5 * np.eye(vae.latent_dim, dtype="float32")
+    low, high = (vae.decode(vae.latents_from_noise(sign * steps)).astype("float32") for sign in (-1, 1))
+    change = np.square(high - low).sum(axis=(1, 2))
+    first, second = np.argsort(-change, kind="stable")[:2]
+    return int(first), int(second)
+
+
+def interpolate(vae: VAE, start: np.ndarray, end: np.ndarray, steps: int = 10) -> np.ndarray:
+    """Walk from each start image to its end image along a great circle of the base noise.
+
+    Args:
+        vae: the model.
+        start: uint8 (n, height, width).
+        end: uint8 (n, height, width).
+        steps: images a walk, both ends (as reconstructions) among them.
+
+    Returns:
+        uint8 (n, steps, height, width).
+
+    Raises:
+        ValueError: fewer than 2 steps, or not as many starts as ends.
+    """
+    if steps < 2:
+        raise ValueError(f"Expected steps to be at least 2. Received: steps={steps}")
+    if len(start) != len(end):
+        raise ValueError(f"Expected as many starts as ends. Received: {len(start)} and {len(end)}")
+    a, b = (vae.noise_from_latents(vae.encode(images)) for images in (start, end))
+    noise = np.stack([slerp(a, b, t) for t in np.linspace(0, 1, steps)], axis=1)
+    images = vae.decode(vae.latents_from_noise(noise.reshape(-1, vae.latent_dim)))
+    return images.reshape(len(start), steps, *vae.image_shape)
+
+
+def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+    """Interpolate directions along the great circle and lengths linearly (White 2016).
+
+    Args:
+        a: (n, d).
+        b: (n, d).
+        t: 0 gives a, 1 gives b.
+    """
+    length_a, length_b = (np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12) for v in (a, b))
+    cosine = np.clip(np.sum(a / length_a * (b / length_b), axis=-1, keepdims=True), -1, 1)
+    angle = np.arccos(cosine)
+    # For nearly parallel or opposite codes there is no unique circle; the straight line serves.
+    straight = np.sin(angle) < 1e-4
+    sine = np.where(straight, 1.0, np.sin(angle))
+    direction = np.sin((1 - t) * angle) / sine * (a / length_a) + np.sin(t * angle) / sine * (b / length_b)
+    return np.where(straight, (1 - t) * a + t * b, direction * ((1 - t) * length_a + t * length_b))

@@ -1,0 +1,6 @@
+"""Encoders and decoders: tensors in, tensors out, no probability."""
+
+from digitvae.networks.conv import conv_decoder, conv_encoder
+from digitvae.networks.dense import dense_decoder, dense_encoder
+
+__all__ = ["conv_decoder", "conv_encoder", "dense_decoder", "dense_encoder"]

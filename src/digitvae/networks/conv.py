@@ -1,0 +1,110 @@
+"""Residual convolutional networks that do their work on a coarse grid.
+
+The first layer takes patches of 4 x 4 pixels as one cell, so a 28 x 28 digit becomes a 7 x 7 grid; the
+decoder ends with the way back, a pixel shuffle (Shi et al. 2016). Transposed convolutions are avoided:
+they are ten times slower than their arithmetic on a CPU. Images that are not a multiple of the cell are
+padded with background and the decoder's output is cropped; larger images take more stride-2 stages until
+the grid is at most 8 x 8, so the time a cell costs does not depend on the image's size.
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import layers
+
+PATCH = 4
+LARGEST_GRID = 8
+
+
+def conv_encoder(
+    image_shape: tuple[int, int], outputs: int, width: int, blocks: int, dtype: str = "float32"
+) -> keras.Model:
+    """Build a network from images to a vector.
+
+    Args:
+        image_shape: (height, width) of the images.
+        outputs: size of the vector.
+        width: channels.
+        blocks: residual blocks on the coarsest grid.
+        dtype: dtype policy of the hidden layers; the output is always float32.
+
+    Returns:
+        A functional model, float (n, height, width) in [0, 1] -> float32 (n, outputs).
+    """
+    stages, padding = _geometry(image_shape)
+    images = keras.Input(image_shape, name="images")
+    x = layers.Reshape((*image_shape, 1), dtype=dtype)(images)
+    if any(sum(side) for side in padding):
+        x = layers.ZeroPadding2D(padding, dtype=dtype)(x)
+    x = layers.Conv2D(width, PATCH, strides=PATCH, dtype=dtype)(x)
+    for _ in range(stages):
+        x = _residual(x, width, 1, dtype)
+        x = layers.Conv2D(width, 2, strides=2, dtype=dtype)(x)
+    x = _residual(x, width, blocks, dtype)
+    x = layers.Activation("relu", dtype=dtype)(x)
+    x = layers.Flatten(dtype=dtype)(x)
+    return keras.Model(images, layers.Dense(outputs, dtype="float32")(x), name="encoder")
+
+
+def conv_decoder(
+    image_shape: tuple[int, int], channels: int, latent_dim: int, width: int, blocks: int, dtype: str = "float32"
+) -> keras.Model:
+    """Build a network from latents to pixel parameters.
+
+    Args:
+        image_shape: (height, width) of the images.
+        channels: parameters a pixel.
+        latent_dim: size of the code.
+        width: channels of the hidden layers.
+        blocks: residual blocks on the coarsest grid.
+        dtype: dtype policy of the hidden layers; the output is always float32.
+
+    Returns:
+        A functional model, float (n, latent_dim) -> float32 (n, height, width, channels).
+    """
+    stages, padding = _geometry(image_shape)
+    cell = PATCH * 2**stages
+    grid = tuple((size + sum(side)) // cell for size, side in zip(image_shape, padding, strict=True))
+    latents = keras.Input((latent_dim,), name="latents")
+    x = layers.Dense(grid[0] * grid[1] * width, dtype=dtype)(latents)
+    x = layers.Reshape((*grid, width), dtype=dtype)(x)
+    x = _residual(x, width, blocks, dtype)
+    for _ in range(stages):
+        x = layers.Conv2D(4 * width, 1, dtype=dtype)(x)
+        x = _pixel_shuffle(x, 2, dtype)
+        x = _residual(x, width, 1, dtype)
+    x = layers.Activation("relu", dtype=dtype)(x)
+    x = layers.Conv2D(PATCH**2 * channels, 3, padding="same", dtype=dtype, name="output")(x)
+    x = _pixel_shuffle(x, PATCH, "float32")
+    if any(sum(side) for side in padding):
+        x = layers.Cropping2D(padding, dtype="float32")(x)
+    return keras.Model(latents, x, name="decoder")
+
+
+def _geometry(image_shape: tuple[int, int]) -> tuple[int, tuple[tuple[int, int], tuple[int, int]]]:
+    """Return the number of stride-2 stages and the (before, after) padding of each side."""
+    stages = 0
+    while max(image_shape) > PATCH * LARGEST_GRID * 2**stages:
+        stages += 1
+    cell = PATCH * 2**stages
+    (top, bottom), (left, right) = (((-size % cell) // 2, -size % cell - (-size % cell) // 2) for size in image_shape)
+    return stages, ((top, bottom), (left, right))
+
+
+def _residual(x, width: int, blocks: int, dtype: str):
+    for _ in range(blocks):
+        y = layers.Activation("relu", dtype=dtype)(x)
+        y = layers.Conv2D(width, 3, padding="same", dtype=dtype)(y)
+        y = layers.Activation("relu", dtype=dtype)(y)
+        y = layers.Conv2D(width, 3, padding="same", dtype=dtype)(y)
+        x = layers.Add(dtype=dtype)([x, y])
+    return x
+
+
+def _pixel_shuffle(x, scale: int, dtype: str):
+    """Move channels into space: (n, h, w, scale**2 c) -> (n, scale h, scale w, c)."""
+    height, width, channels = x.shape[1:]
+    channels //= scale**2
+    x = layers.Reshape((height, width, scale, scale, channels), dtype=dtype)(x)
+    x = layers.Permute((1, 3, 2, 4, 5), dtype=dtype)(x)
+    return layers.Reshape((height * scale, width * scale, channels), dtype=dtype)(x)

@@ -1,0 +1,64 @@
+"""Residual dense networks; with no blocks they are the textbook 784-400-latents perceptron."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import layers
+
+
+def dense_encoder(
+    image_shape: tuple[int, int], outputs: int, width: int, blocks: int, dtype: str = "float32"
+) -> keras.Model:
+    """Build a network from images to a vector.
+
+    Args:
+        image_shape: (height, width) of the images.
+        outputs: size of the vector.
+        width: units of the hidden layers.
+        blocks: residual blocks after the first layer.
+        dtype: dtype policy of the hidden layers; the output is always float32.
+
+    Returns:
+        A functional model, float (n, height, width) in [0, 1] -> float32 (n, outputs).
+    """
+    images = keras.Input(image_shape, name="images")
+    x = layers.Flatten(dtype=dtype)(images)
+    x = layers.Dense(width, dtype=dtype)(x)
+    x = _residual(x, width, blocks, dtype)
+    return keras.Model(images, layers.Dense(outputs, dtype="float32")(x), name="encoder")
+
+
+def dense_decoder(
+    image_shape: tuple[int, int], channels: int, latent_dim: int, width: int, blocks: int, dtype: str = "float32"
+) -> keras.Model:
+    """Build a network from latents to pixel parameters.
+
+    Args:
+        image_shape: (height, width) of the images.
+        channels: parameters a pixel.
+        latent_dim: size of the code.
+        width: units of the hidden layers.
+        blocks: residual blocks after the first layer.
+        dtype: dtype policy of the hidden layers; the output is always float32.
+
+    Returns:
+        A functional model, float (n, latent_dim) -> float32 (n, height, width, channels).
+    """
+    latents = keras.Input((latent_dim,), name="latents")
+    x = layers.Dense(width, dtype=dtype)(latents)
+    x = _residual(x, width, blocks, dtype)
+    x = layers.Dense(math.prod(image_shape) * channels, dtype=dtype, name="output")(x)
+    x = layers.Reshape((*image_shape, channels), dtype="float32")(x)
+    return keras.Model(latents, x, name="decoder")
+
+
+def _residual(x, width: int, blocks: int, dtype: str):
+    for _ in range(blocks):
+        y = layers.Activation("swish", dtype=dtype)(x)
+        y = layers.Dense(width, dtype=dtype)(y)
+        y = layers.Activation("swish", dtype=dtype)(y)
+        y = layers.Dense(width, dtype=dtype)(y)
+        x = layers.Add(dtype=dtype)([x, y])
+    return layers.Activation("swish", dtype=dtype)(x)

@@ -1,0 +1,167 @@
+"""Priors p(z): what the latents of all images together should look like.
+
+A prior is a layer that owns the weights; `distribution(encode)` gives the distribution object. Every one
+of them is a map z = T(u) of standard normal base noise, so generation, latent grids and interpolation
+need no special case.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from keras import ops
+
+from digitvae.distributions import CouplingFlow, FlowDistribution, Gaussian, GaussianMixture
+
+Encode = Callable[[Any], Gaussian]
+"""Maps images, float (n, height, width) in [0, 1], to the posterior q(z|x)."""
+
+
+class LatentDistribution(Protocol):
+    """A density over latents that is also a map of standard normal noise."""
+
+    def log_prob(self, z: Any) -> Any:
+        """Return log p(z) in nats, shape (...), for z of shape (..., latent_dim)."""
+
+    def from_noise(self, u: Any) -> Any:
+        """Map base noise u to latents z, both (..., latent_dim)."""
+
+    def to_noise(self, z: Any) -> Any:
+        """Map latents z to base noise u, both (..., latent_dim)."""
+
+
+class Prior(keras.layers.Layer, abc.ABC):
+    """A learned or fixed prior over latents; always float32."""
+
+    def __init__(self, latent_dim: int, **kwargs):
+        super().__init__(dtype="float32", **kwargs)
+        self.latent_dim = latent_dim
+        self.built = True
+
+    @abc.abstractmethod
+    def distribution(self, encode: Encode) -> LatentDistribution:
+        """Return p(z).
+
+        Args:
+            encode: the model's own posterior, for priors that are made of it.
+        """
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {"latent_dim": self.latent_dim, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("digitvae")
+class StandardNormalPrior(Prior):
+    """p(z) = N(0, I) (Kingma & Welling 2013)."""
+
+    def distribution(self, encode: Encode) -> Gaussian:
+        """Return N(0, I); `encode` is not used."""
+        zeros = ops.zeros((self.latent_dim,), "float32")
+        return Gaussian(zeros, zeros)
+
+
+@keras.saving.register_keras_serializable("digitvae")
+class MixturePrior(Prior):
+    """A mixture of diagonal Gaussians with learned weights, means and scales.
+
+    Args:
+        latent_dim: size of the code.
+        components: number of Gaussians.
+        seed: seed of the initial means, which are standard normal so that the components differ.
+    """
+
+    def __init__(self, latent_dim: int, components: int, seed: int = 0, **kwargs):
+        super().__init__(latent_dim, **kwargs)
+        self.components, self.seed = components, seed
+        shape = (components, latent_dim)
+        self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
+        self.means = self.add_weight(
+            shape=shape, initializer=keras.initializers.RandomNormal(stddev=1.0, seed=seed), name="means"
+        )
+        self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
+
+    def distribution(self, encode: Encode) -> GaussianMixture:
+        """Return sum_k w_k N(mean_k, scale_k**2); `encode` is not used."""
+        return GaussianMixture(ops.convert_to_tensor(self.logits), Gaussian(self.means, self.log_scales))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "components": self.components, "seed": self.seed}
+
+
+@keras.saving.register_keras_serializable("digitvae")
+class VampPrior(Prior):
+    """The variational mixture of posteriors at learned pseudo-inputs (Tomczak & Welling 2018, equation 9).
+
+    Args:
+        latent_dim: size of the code.
+        image_shape: (height, width) of the pseudo-inputs.
+        components: number of pseudo-inputs.
+        seed: seed of the initial pseudo-inputs.
+    """
+
+    def __init__(self, latent_dim: int, image_shape: tuple[int, int], components: int, seed: int = 0, **kwargs):
+        super().__init__(latent_dim, **kwargs)
+        self.image_shape, self.components, self.seed = tuple(image_shape), components, seed
+        self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
+        self.pseudo_inputs = self.add_weight(
+            shape=(components, *self.image_shape),
+            initializer=keras.initializers.RandomNormal(stddev=1.0, seed=seed),
+            name="pseudo_inputs",
+        )
+
+    def start_from(self, images: np.ndarray) -> None:
+        """Set the pseudo-inputs to images, drawn with the prior's seed.
+
+        Args:
+            images: uint8 (n, height, width), n >= 1.
+        """
+        chosen = np.random.default_rng(self.seed).choice(
+            len(images), self.components, replace=len(images) < self.components
+        )
+        # The weights are logits of pixels; 0.02 and 0.98 leave them where the sigmoid still has a slope.
+        pixels = np.clip(images[chosen].astype("float32") / 255, 0.02, 0.98)
+        self.pseudo_inputs.assign(np.log(pixels) - np.log1p(-pixels))
+
+    def distribution(self, encode: Encode) -> GaussianMixture:
+        """Return sum_k w_k q(z | pseudo-input k)."""
+        return GaussianMixture(ops.convert_to_tensor(self.logits), encode(ops.sigmoid(self.pseudo_inputs)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {
+            **super().get_config(),
+            "image_shape": self.image_shape,
+            "components": self.components,
+            "seed": self.seed,
+        }
+
+
+@keras.saving.register_keras_serializable("digitvae")
+class FlowPrior(Prior):
+    """Standard normal noise through affine couplings (Dinh et al. 2017): z = flow(u).
+
+    Args:
+        latent_dim: size of the code, at least 2.
+        couplings: number of affine couplings.
+        hidden: units of their hidden layers.
+        seed: seed of their initial weights.
+    """
+
+    def __init__(self, latent_dim: int, couplings: int, hidden: int, seed: int = 0, **kwargs):
+        super().__init__(latent_dim, **kwargs)
+        self.couplings, self.hidden, self.seed = couplings, hidden, seed
+        self.flow = CouplingFlow(latent_dim, couplings, hidden, seed=seed)
+
+    def distribution(self, encode: Encode) -> FlowDistribution:
+        """Return the flow's density; `encode` is not used."""
+        return FlowDistribution(self.flow)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "couplings": self.couplings, "hidden": self.hidden, "seed": self.seed}

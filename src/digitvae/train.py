@@ -1,0 +1,284 @@
+"""Training: seeded, resumable to the last bit, and safe to interrupt."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm import tqdm
+
+from digitvae.build import build, check, resolve_precision
+from digitvae.config import Config, with_changes
+from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
+from digitvae.model import METRICS, VAE
+from digitvae.runs import Run
+
+VALIDATION_BATCH = 500
+# Below this the code says nothing about the image; a healthy model is above 10 nats.
+COLLAPSED_KL = 0.1
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss was no longer finite, or far above where it began."""
+
+
+class TrainingInterrupted(KeyboardInterrupt):
+    """Ctrl-C during training; the run keeps every finished epoch."""
+
+
+def train(
+    config: Config,
+    dataset: Dataset | None = None,
+    folder: str | Path | None = None,
+    progress: bool = True,
+    tensorboard: bool = False,
+) -> Run:
+    """Train a model and leave a run folder.
+
+    Args:
+        config: what to train.
+        dataset: the data, if it is loaded already; else `config.data` says what to load.
+        folder: the run folder; by default `runs/<time>-<recipe>/`.
+        progress: show a progress bar on stderr where that is a terminal, a line an epoch otherwise.
+        tensorboard: also write TensorBoard events into the run folder.
+
+    Returns:
+        The run: `load` gives its model, `Run.history` its numbers.
+
+    Raises:
+        ConfigError: an impossible combination.
+        OSError: the folder cannot be written.
+        TrainingDiverged: the loss exploded; the last good epoch is kept.
+        TrainingInterrupted: Ctrl-C; every finished epoch is kept.
+    """
+    check(config)
+    dataset = dataset or load_dataset(config.data)
+    config = resolve_precision(config)
+    run = Run.create(config, dataset.image_shape, dataset.sha256, folder)
+    return _fit(run, dataset, resume=False, progress=progress, tensorboard=tensorboard)
+
+
+def resume(
+    name: str | Path, dataset: Dataset | None = None, progress: bool = True, tensorboard: bool = False
+) -> Run:
+    """Continue an unfinished run, to exactly what it would have become without the interruption.
+
+    Args:
+        name: the run folder, or "latest".
+        dataset: the data, if it is loaded already.
+        progress: as in `train`.
+        tensorboard: as in `train`.
+
+    Raises:
+        ValueError: the run has no checkpoint, or the data are not those it began with.
+    """
+    run = Run.open(name)
+    dataset = dataset or load_dataset(run.config.data)
+    if dataset.sha256 != run.data_sha256:
+        raise ValueError(
+            f"Expected the data that {run.folder} began with (sha256 {run.data_sha256[:12]}...). "
+            f"Received: {dataset.name} (sha256 {dataset.sha256[:12]}...)"
+        )
+    return _fit(run, dataset, resume=True, progress=progress, tensorboard=tensorboard)
+
+
+def _fit(run: Run, dataset: Dataset, resume: bool, progress: bool, tensorboard: bool) -> Run:
+    config = run.config
+    (images, _), (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
+    if config.binarization == "dynamic":
+        validation = fixed_bits(validation)
+    batches = ShuffledBatches(images, config.batch_size, config.seed)
+    # The float32 twin holds the weights for everything after training, so that a saved model is portable and
+    # its numbers do not depend on how fast the training was.
+    twin = build(with_changes(config, precision="float32"), run.image_shape, len(batches), images)
+    vae = build(config, run.image_shape, len(batches), images)
+    vae.optimizer.build(vae.trainable_variables)
+    keeper = Keeper(run, twin, batches)
+    keeper.set_model(vae)
+    done = keeper.restore() if resume else keeper.start()
+    callbacks = [keeper, Progress(progress, config.epochs, len(batches)), *_tensorboard(run, tensorboard)]
+    try:
+        vae.fit(
+            batches,
+            validation_data=(validation,),
+            validation_batch_size=min(VALIDATION_BATCH, len(validation)),
+            initial_epoch=done,
+            epochs=config.epochs,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        raise TrainingInterrupted(
+            f"interrupted; {keeper.epochs_done} of {config.epochs} epochs are kept in {run.folder}, "
+            f"--resume {run.folder} goes on from there"
+        ) from None
+    return run
+
+
+class ShuffledBatches(keras.utils.PyDataset):
+    """Full batches of training images in an order that depends on (seed, epoch) alone.
+
+    Args:
+        images: uint8 (n, height, width).
+        batch_size: images a batch; the rest of an epoch that fills no batch is left out, another one each epoch.
+        seed: seed of the order.
+    """
+
+    def __init__(self, images: np.ndarray, batch_size: int, seed: int):
+        super().__init__()
+        self.images, self.batch_size, self.seed = images, min(batch_size, len(images)), seed
+        self.start_epoch(0)
+
+    def start_epoch(self, epoch: int) -> None:
+        """Take the order of an epoch."""
+        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+
+    def __len__(self) -> int:
+        """Return the number of batches an epoch."""
+        return len(self.images) // self.batch_size
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+        """Return batch `index` of the epoch."""
+        return (self.images[self.order[index * self.batch_size : (index + 1) * self.batch_size]],)
+
+
+class Keeper(keras.callbacks.Callback):
+    """Keeps the run folder true: history, checkpoint and model after every epoch; stops what explodes."""
+
+    def __init__(self, run: Run, twin: VAE, batches: ShuffledBatches):
+        super().__init__()
+        self.run, self.twin, self.batches = run, twin, batches
+        self.history: dict[str, list[float]] = {}
+        self.epochs_done = 0
+        self.first_loss: float | None = None
+
+    def start(self) -> int:
+        """Keep the initial weights, so that there is something to go back to from the first epoch on."""
+        self._keep(0)
+        return 0
+
+    def restore(self) -> int:
+        """Load the checkpoint and return the number of epochs done."""
+        self.epochs_done = self.run.load_checkpoint(self._variables())
+        # A kill between two renames can leave a row more than the checkpoint knows.
+        self.history = {name: values[: self.epochs_done] for name, values in self.run.history().items()}
+        return self.epochs_done
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Shuffle."""
+        self.batches.start_epoch(epoch)
+        self.began, self.epoch = time.perf_counter(), epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Stop before a broken step is kept."""
+        loss = float((logs or {})["loss"])
+        if self.first_loss is None:
+            self.first_loss = loss
+        if not math.isfinite(loss) or loss > self.first_loss + 9 * abs(self.first_loss):
+            config = self.run.config
+            raise TrainingDiverged(
+                f"Expected a finite loss below ten times the first one ({self.first_loss:.1f}). Received: "
+                f"loss={loss:.4g} in epoch {self.epoch + 1}; the weights after epoch {self.epochs_done} are kept in "
+                f"{self.run.folder}. A lower learning rate (now {config.learning_rate}) or a larger batch "
+                f"(now {config.batch_size}) usually helps"
+            )
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Add a row to the history, then save checkpoint and model."""
+        numbers = {name: float(value) for name, value in (logs or {}).items()}
+        row: dict[str, float] = {"epoch": epoch + 1}
+        for name in ("loss", *METRICS, "val_loss", *(f"val_{name}" for name in METRICS)):
+            row[name] = numbers[name]
+        row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        row["seconds"] = time.perf_counter() - self.began
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+        self.run.write_history(self.history)
+        self._keep(epoch + 1)
+        if row["val_kl"] < COLLAPSED_KL:
+            warnings.warn(
+                f"the posterior has collapsed to the prior: kl is {row['val_kl']:.3g} nats after epoch {epoch + 1}, so "
+                "the latents carry nothing; try warmup_epochs, free_bits, a lower beta or a lower learning rate",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+    def _keep(self, epoch: int) -> None:
+        self.twin.set_weights(self.model.get_weights())
+        self.run.save_model(self.twin)
+        # Last, because it is what a resume believes.
+        self.run.save_checkpoint(epoch, self._variables())
+        self.epochs_done = epoch
+
+    def _variables(self) -> list[Any]:
+        return [*self.model.weights, self.model.seed_generator.state, *self.model.optimizer.variables]
+
+
+class Progress(keras.callbacks.Callback):
+    """A bar on a terminal; elsewhere, or when no bar is wanted, a line an epoch. Both on stderr."""
+
+    def __init__(self, bar: bool, epochs: int, steps: int):
+        super().__init__()
+        self.with_bar, self.epochs, self.steps = bar and sys.stderr.isatty(), epochs, steps
+        self.bar: tqdm | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Open the epoch's bar."""
+        self.began = time.perf_counter()
+        if self.with_bar:
+            layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
+            self.bar = tqdm(
+                total=self.steps, desc=self._name(epoch), bar_format=layout, file=sys.stderr, dynamic_ncols=True
+            )
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Move the bar."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(_summary(logs or {}), refresh=False)
+            self.bar.update(batch + 1 - self.bar.n)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Close the bar with the validation numbers, or print the line."""
+        logs = logs or {}
+        text = f"{_summary(logs)} | validation {_summary(logs, 'val_')}"
+        if self.bar is not None:
+            self.bar.set_postfix_str(text)
+            self.bar.close()
+            self.bar = None
+        else:
+            seconds = time.perf_counter() - self.began
+            print(f"{self._name(epoch)} {seconds:.0f}s {text}", file=sys.stderr, flush=True)
+
+    def _name(self, epoch: int) -> str:
+        return f"epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
+
+
+def _summary(logs: dict[str, Any], prefix: str = "") -> str:
+    return " ".join(f"{name} {float(logs[prefix + name]):.2f}" for name in METRICS if prefix + name in logs)
+
+
+def _tensorboard(run: Run, wanted: bool) -> list[keras.callbacks.Callback]:
+    if not wanted:
+        return []
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "Expected the package tensorboardX for --tensorboard (pip install 'digitvae[tensorboard]'). "
+            "Received: it is not installed"
+        ) from error
+    writer = SummaryWriter(str(run.folder / "tensorboard"))
+
+    def write(epoch: int, logs: dict[str, Any]) -> None:
+        for name, value in logs.items():
+            part = "validation" if name.startswith("val_") else "train"
+            writer.add_scalar(f"{name.removeprefix('val_')}/{part}", float(value), epoch + 1)
+        writer.flush()
+
+    return [keras.callbacks.LambdaCallback(on_epoch_end=write, on_train_end=lambda logs: writer.close())]
