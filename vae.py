@@ -30,7 +30,7 @@ def main(options: cli.TrainOptions) -> dict:
     # An ordinary Keras model with encode, decode, reconstruct and generate.
     vae = digitvae.load(run.folder)
 
-    # New digits, the latent plane, reconstructions, interpolations and the training curves, each saved as a PNG.
+    # New digits, the latent plane, reconstructions, interpolations and the training curves, saved as PNGs.
     figures = digitvae.draw_figures(vae, dataset, run.history(), run.folder / "figures", seed=run.config.seed)
 
     # The test set is touched here and nowhere else: nats per image on fixed bits, and PCA to compare with.

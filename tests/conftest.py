@@ -74,7 +74,7 @@ def make_vae() -> Callable[..., Any]:
     """Return a maker of tiny models; arguments are the image shape, training images and config fields."""
     import keras
 
-    from digitvae.build import build
+    from digitvae.building import build
 
     def make(image_shape: tuple[int, int] = (9, 13), images: np.ndarray | None = None, **changes: Any) -> Any:
         vae = build(_tiny(**changes), image_shape, images=images)
@@ -100,7 +100,7 @@ def environment() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def python(environment: dict[str, str]) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a runner of `python ARGS` in a folder, with output captured as text; keywords extend the environment."""
+    """Return a runner of `python ARGS` in a folder; output is text, keywords extend the environment."""
 
     def run(*arguments: object, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -9,27 +9,27 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from digitvae.build import build
+    from digitvae.building import build
     from digitvae.config import RECIPES, Config, resolve
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
-    from digitvae.evaluate import evaluate
+    from digitvae.evaluation import evaluate
     from digitvae.figures import show
     from digitvae.gallery import draw_figures
     from digitvae.latent import interpolate, noise_plane
     from digitvae.model import VAE
     from digitvae.runs import Run, load
-    from digitvae.train import resume, train
+    from digitvae.training import resume, train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "config": ("Config", "RECIPES", "resolve"),
     "data": ("Dataset", "fixed_bits", "load_dataset", "read_images", "split_validation"),
-    "build": ("build",),
+    "building": ("build",),
     "model": ("VAE",),
     "runs": ("Run", "load"),
-    "train": ("resume", "train"),
-    "evaluate": ("evaluate",),
+    "training": ("resume", "train"),
+    "evaluation": ("evaluate",),
     "latent": ("interpolate", "noise_plane"),
     "figures": ("show",),
     "gallery": ("draw_figures",),
@@ -63,7 +63,6 @@ def __getattr__(name: str):
     if name not in _HOME_OF:
         raise AttributeError(f"module 'digitvae' has no attribute {name!r}")
     value = getattr(importlib.import_module(f"digitvae.{_HOME_OF[name]}"), name)
-    # Importing the module build, train or evaluate has set the attribute of that name to the module.
     globals()[name] = value
     return value
 

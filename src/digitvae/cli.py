@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 import tempfile
@@ -61,7 +62,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = _Parser(prog="digitvae", description="Variational autoencoders for handwritten digits.")
     parser.add_argument("--version", action="version", version=f"digitvae {digitvae.__version__}")
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    verb = verbs.add_parser("train", help="train a model, measure it and draw its figures", description=TRAIN_TEXT)
+    verb = verbs.add_parser(
+        "train", help="train a model, measure it and draw its figures", description=TRAIN_TEXT
+    )
     _add_train_arguments(verb)
     return _guarded(lambda: _train(parser.parse_args(argv), train_steps), argv)
 
@@ -136,9 +139,21 @@ def report(result: dict[str, Any]) -> str:
         ("-ELBO", f"{-test['elbo']:8.2f}", "nats per image"),
         ("  reconstruction", f"{test['reconstruction']:8.2f}", "nats per image"),
         ("  KL", f"{test['kl']:8.2f}", "nats per image"),
-        ("NLL", f"{test['nll']:8.2f}", f"nats per image ({nll_note}), {test['bits_per_dim']:.4f} bits per dim"),
-        ("reconstruction MSE", f"{test['mse']:8.5f}", f"per pixel; PCA of the same size: {test['pca_mse']:.5f}"),
-        ("time", f"{result['wall_seconds']:8.0f}", f"seconds, {result['train_seconds']:.0f} of them training"),
+        (
+            "NLL",
+            f"{test['nll']:8.2f}",
+            f"nats per image ({nll_note}), {test['bits_per_dim']:.4f} bits per dim",
+        ),
+        (
+            "reconstruction MSE",
+            f"{test['mse']:8.5f}",
+            f"per pixel; PCA of the same size: {test['pca_mse']:.5f}",
+        ),
+        (
+            "time",
+            f"{result['wall_seconds']:8.0f}",
+            f"seconds, {result['train_seconds']:.0f} of them training",
+        ),
     ]
     lines = [f"\nTest set: {test['images']:,} images, {kind}"]
     return "\n".join(lines + [f"  {name:<20}{value} {unit}" for name, value, unit in rows])
@@ -171,19 +186,23 @@ def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
     default = Config()
     recipes = "; ".join(f"{name}: {reason}" for name, (reason, _) in RECIPES.items())
     parser.add_argument("--recipe", metavar="NAME", help=f"named settings. {recipes}")
-    parser.add_argument("--config", metavar="FILE", help="JSON file of settings; flags win over it, it over the recipe")
+    parser.add_argument(
+        "--config", metavar="FILE", help="JSON file of settings; flags win over it, it over the recipe"
+    )
     for flag, field, kind, text in _CONFIG_FLAGS:
         shown = f"{text} (default: {getattr(default, field)})"
         if isinstance(kind, tuple):
             parser.add_argument(flag, dest=field, choices=kind, help=shown)
         else:
-            convert = {_WHOLE: _whole, _NUMBER: _number, "text": str}[kind]
+            convert: Any = {_WHOLE: _whole, _NUMBER: _number, "text": str}[kind]
             parser.add_argument(flag, dest=field, type=convert, metavar=kind.split()[-1].upper(), help=shown)
     parser.add_argument("--backend", choices=BACKENDS, help="default: KERAS_BACKEND, else tensorflow")
     parser.add_argument("--run", metavar="DIR", help="run folder to write (default: runs/<time>-<recipe>)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an unfinished run: its folder, or latest")
     parser.add_argument("--no-progress-bar", action="store_true", help="a line an epoch instead of a bar")
-    parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard events into the run folder")
+    parser.add_argument(
+        "--tensorboard", action="store_true", help="also write TensorBoard events into the run folder"
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable result on stdout")
     parser.add_argument("--debug", action="store_true", help="full traceback when something fails")
 
@@ -195,12 +214,18 @@ def _train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
         extra = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value is not None]
         if extra:
             raise ConfigError(
-                f"Expected no other settings with --resume, because the run has its own. Received: {', '.join(extra)}"
+                "Expected no other settings with --resume, because the run has its own. "
+                f"Received: {', '.join(extra)}"
             )
     config = resolve(arguments.recipe, arguments.config, **given)
     _start_backend(arguments.backend)
     options = TrainOptions(
-        config, arguments.run, arguments.resume, not arguments.no_progress_bar, arguments.tensorboard, arguments.json
+        config,
+        arguments.run,
+        arguments.resume,
+        not arguments.no_progress_bar,
+        arguments.tensorboard,
+        arguments.json,
     )
     steps(options)
 
@@ -209,9 +234,14 @@ def _start_backend(name: str | None) -> None:
     """Import Keras on the wanted backend, without the lines that TensorFlow prints at every start."""
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow writes them to the file descriptor before its log level counts, so that is where they are held
-    # back; they come out when the import fails.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Keras imports Matplotlib, which fails on a bad MPLBACKEND; a run needs no windows.
+    from digitvae.figures import load_matplotlib
+
+    load_matplotlib()
+    # TensorFlow writes them to the file descriptor before its log level counts, so that is where they are
+    # held back; they come out when the import fails.
     sys.stderr.flush()
     kept = os.dup(2)
     with tempfile.TemporaryFile() as held:
@@ -233,7 +263,8 @@ def _start_backend(name: str | None) -> None:
             os.close(kept)
     if name is not None and keras.backend.backend() != name:
         raise ConfigError(
-            f"Expected backend {name}, but Keras is loaded already. Received: backend {keras.backend.backend()}"
+            f"Expected backend {name}, but Keras is loaded already. "
+            f"Received: backend {keras.backend.backend()}"
         )
 
 

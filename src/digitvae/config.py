@@ -48,13 +48,13 @@ class Config:
     architecture: str = "conv"
     """Convolutions know that pixels have neighbours; dense layers are there for comparison with textbooks."""
     width: int = 64
-    """Channels (conv) or units (dense); 64 channels fill the vector units of a CPU, 96 cost 1.8 times the time."""
+    """Channels (conv) or units (dense); 64 channels fill a CPU's vector units, 96 cost 1.8 times the time."""
     blocks: int = 3
     """Residual blocks in each network: what ten epochs in a few minutes on two cores have room for."""
     latent_dim: int = 40
     """More than MNIST needs; latents that are not needed cost nothing, they stay at the prior."""
     prior: str = "flow"
-    """A learned prior can follow the codes of ten digits, so the posterior need not be bent towards a ball."""
+    """A learned prior can follow the codes of ten digits, so the posterior need not bend towards a ball."""
     prior_components: int = 100
     """Components of the mixture and VampPrior priors; enough for ten digits with ten styles each."""
     flow_couplings: int = 4
@@ -93,7 +93,9 @@ class Config:
             _check_type(field.name, getattr(self, field.name), field.type)
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:
-                raise ConfigError(f"Expected {name} to be one of {', '.join(choices)}. Received: {getattr(self, name)}")
+                raise ConfigError(
+                    f"Expected {name} to be one of {', '.join(choices)}. Received: {getattr(self, name)}"
+                )
         for name, least in _AT_LEAST.items():
             if getattr(self, name) < least:
                 raise ConfigError(f"Expected {name} to be at least {least}. Received: {getattr(self, name)}")
@@ -146,7 +148,14 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("the best digits for a few minutes of two CPU cores", {}),
     "classic": (
         "the textbook model 784-400-20 with a standard normal prior, for comparison with others' numbers",
-        {"architecture": "dense", "width": 400, "blocks": 0, "latent_dim": 20, "prior": "normal", "learning_rate": 1e-3},
+        {
+            "architecture": "dense",
+            "width": 400,
+            "blocks": 0,
+            "latent_dim": 20,
+            "prior": "normal",
+            "learning_rate": 1e-3,
+        },
     ),
     "manifold": (
         "two latents under a standard normal prior, so that the whole code fits in one picture",
@@ -171,8 +180,8 @@ def resolve(recipe: str | None = None, file: str | Path | None = None, **overrid
         ConfigError: an unknown recipe or key, an unreadable file, or a value that does not fit.
     """
     from_file = _read(Path(file)) if file is not None else {}
-    name = recipe or from_file.get("recipe", "default")
-    if name not in RECIPES:
+    name = recipe if recipe is not None else from_file.get("recipe", "default")
+    if not isinstance(name, str) or name not in RECIPES:
         raise ConfigError(f"Expected recipe to be one of {', '.join(RECIPES)}. Received: {name}")
     given = {key: value for key, value in overrides.items() if value is not None}
     values = {**RECIPES[name][1], **_known(from_file), **_known(given), "recipe": name}
@@ -190,7 +199,9 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(Config)}
     unknown = sorted(set(values) - names)
     if unknown:
-        raise ConfigError(f"Expected config keys among {', '.join(sorted(names))}. Received: {', '.join(unknown)}")
+        raise ConfigError(
+            f"Expected config keys among {', '.join(sorted(names))}. Received: {', '.join(unknown)}"
+        )
     return values
 
 
@@ -198,19 +209,23 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ConfigError(f"Expected a readable JSON config file. Received: {path} ({error.strerror})") from error
+        raise ConfigError(
+            f"Expected a readable JSON config file. Received: {path} ({error.strerror})"
+        ) from error
     except ValueError as error:
         raise ConfigError(f"Expected a JSON object of config fields. Received: {path} ({error})") from error
     # A run's own config.json wraps the fields together with versions and hashes.
     if isinstance(values, dict) and isinstance(values.get("config"), dict):
         values = values["config"]
     if not isinstance(values, dict):
-        raise ConfigError(f"Expected a JSON object of config fields. Received: {path} holding a {type(values).__name__}")
+        raise ConfigError(
+            f"Expected a JSON object of config fields. Received: {path} holding a {type(values).__name__}"
+        )
     return values
 
 
 def _check_type(name: str, value: Any, annotation: Any) -> None:
-    kind = {"int": int, "float": (int, float), "str": str}[annotation]
+    kind: Any = {"int": int, "float": (int, float), "str": str}[annotation]
     if isinstance(value, bool) or not isinstance(value, kind):
         raise ConfigError(f"Expected {name} to be {annotation}. Received: {value!r}")
     if annotation == "float" and not math.isfinite(value):

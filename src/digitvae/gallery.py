@@ -45,7 +45,9 @@ def draw_figures(
         "samples": figures.samples(vae.generate(100, seed=seed)),
         "latent_grid": figures.latent_grid(plane, quantiles, axes),
         "reconstructions": figures.reconstructions(originals, vae.reconstruct(originals)),
-        "interpolations": figures.interpolations(np.concatenate([start[:, None], walks, end[:, None]], axis=1)),
+        "interpolations": figures.interpolations(
+            np.concatenate([start[:, None], walks, end[:, None]], axis=1)
+        ),
     }
     if history:
         drawn["training_curves"] = figures.training_curves(history)

@@ -107,7 +107,7 @@ class VAE(keras.Model):
         x = ops.cast(images, "float32") / 255.0
         if self.binarization == "none":
             return x
-        # x ~ Bernoulli(pixel / 255). The draw is below 1, so images that hold bits (0 or 255) stay as they are.
+        # x ~ Bernoulli(pixel / 255). The draw is below 1, so pixels of 0 and 255 stay as they are.
         uniform = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
         return ops.cast(uniform < x, "float32")
 
@@ -128,6 +128,9 @@ class VAE(keras.Model):
         Raises:
             ValueError: images of another size, or not images at all.
         """
+        if isinstance(kwargs.get("validation_data"), tuple):
+            images, *rest = kwargs["validation_data"]
+            kwargs["validation_data"] = (self._checked(images), *rest)
         return super().fit(self._checked(x), *args, **kwargs)
 
     def evaluate(self, x=None, *args, seed: int = 0, **kwargs):
@@ -256,7 +259,9 @@ class VAE(keras.Model):
     def _checked_latents(self, latents) -> np.ndarray:
         latents = np.asarray(latents, "float32")
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(f"Expected latents of shape (n, {self.latent_dim}). Received: shape={latents.shape}")
+            raise ValueError(
+                f"Expected latents of shape (n, {self.latent_dim}). Received: shape={latents.shape}"
+            )
         if not np.isfinite(latents).all():
             raise ValueError("Expected finite latents. Received: NaN or infinite values")
         return latents
@@ -285,7 +290,7 @@ class VAE(keras.Model):
 
 
 def compiles_with_xla() -> bool:
-    """Say whether XLA shall compile: on JAX, which has nothing else; TensorFlow's own CPU kernels are faster."""
+    """Say whether XLA compiles: on JAX, which has nothing else; TensorFlow's own CPU kernels are faster."""
     return keras.backend.backend() == "jax"
 
 

@@ -105,7 +105,9 @@ class VampPrior(Prior):
         seed: seed of the initial pseudo-inputs.
     """
 
-    def __init__(self, latent_dim: int, image_shape: tuple[int, int], components: int, seed: int = 0, **kwargs):
+    def __init__(
+        self, latent_dim: int, image_shape: tuple[int, int], components: int, seed: int = 0, **kwargs
+    ):
         super().__init__(latent_dim, **kwargs)
         self.image_shape, self.components, self.seed = tuple(image_shape), components, seed
         self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")

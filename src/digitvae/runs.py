@@ -56,8 +56,9 @@ class Run:
         chosen = Path(folder) if folder is not None else _fresh_name(config.recipe)
         if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
             raise FileExistsError(
-                f"Expected a new or empty folder for the run (or --resume to go on with it). Received: {chosen}"
+                f"Expected a new or empty folder, or --resume to go on with it. Received: {chosen}"
             )
+        fresh = not chosen.exists()
         try:
             (chosen / "checkpoint").mkdir(parents=True, exist_ok=True)
             (chosen / "figures").mkdir(exist_ok=True)
@@ -76,7 +77,11 @@ class Run:
                 },
             )
         except OSError as error:
-            raise OSError(f"Expected a folder for the run that can be written. Received: {chosen} ({error})") from error
+            if fresh:
+                shutil.rmtree(chosen, ignore_errors=True)
+            raise OSError(
+                f"Expected a folder for the run that can be written. Received: {chosen} ({error})"
+            ) from error
         return run
 
     @classmethod
@@ -97,9 +102,13 @@ class Run:
             stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             config, image_shape = Config.from_dict(stored["config"]), tuple(stored["image_shape"])
         except FileNotFoundError:
-            raise ValueError(f"Expected a run folder with a config.json. Received: {folder} (it has none)") from None
+            raise ValueError(
+                f"Expected a run folder with a config.json. Received: {folder} (it has none)"
+            ) from None
         except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(f"Expected a readable config.json. Received: {folder / 'config.json'} ({error})") from error
+            raise ValueError(
+                f"Expected a readable config.json. Received: {folder / 'config.json'} ({error})"
+            ) from error
         return cls(folder, config, image_shape)
 
     @property
@@ -121,7 +130,10 @@ class Run:
             return {}
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
-        return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+        columns = {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
+        if columns:
+            columns["epoch"] = [int(epoch) for epoch in columns["epoch"]]
+        return columns
 
     def write_history(self, history: dict[str, list[float]]) -> None:
         """Write `history.csv`, every number with all its digits."""
@@ -147,14 +159,18 @@ class Run:
 
         path = self.folder / "model.keras"
         if not path.is_file():
-            raise ValueError(f"Expected a run folder with a model.keras. Received: {self.folder} (it has none)")
+            raise ValueError(
+                f"Expected a run folder with a model.keras. Received: {self.folder} (it has none)"
+            )
         try:
             vae = keras.saving.load_model(path, compile=False, safe_mode=True)
         except Exception as error:  # Keras raises many kinds for a damaged archive
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ValueError(f"Expected a whole model.keras. Received: {path} ({reason})") from error
         # The optimiser's state is in the checkpoint; here a fresh one makes fit and evaluate work.
-        vae.compile(optimizer=keras.optimizers.Adam(self.config.learning_rate), jit_compile=vae.encoder.jit_compile)
+        vae.compile(
+            optimizer=keras.optimizers.Adam(self.config.learning_rate), jit_compile=vae.encoder.jit_compile
+        )
         return vae
 
     def save_checkpoint(self, epoch: int, variables: list[Any]) -> None:
@@ -179,11 +195,13 @@ class Run:
         if not self._checkpoint.is_file():
             raise ValueError(f"Expected a run with a checkpoint. Received: {self.folder} (it has none)")
         try:
-            with np.load(self._checkpoint, allow_pickle=False) as stored:
+            with self._checkpoint.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
             epoch = int(arrays.pop("epoch"))
         except Exception as error:  # zipfile, zlib and NumPy each have their own errors for damaged bytes
-            raise ValueError(f"Expected a whole checkpoint. Received: {self._checkpoint} ({error})") from error
+            raise ValueError(
+                f"Expected a whole checkpoint. Received: {self._checkpoint} ({error})"
+            ) from error
         if [arrays[f"variable_{i}"].shape for i in range(len(arrays))] != [tuple(v.shape) for v in variables]:
             raise ValueError(f"Expected a checkpoint of the run's own model. Received: {self._checkpoint}")
         for i, variable in enumerate(variables):

@@ -9,6 +9,8 @@ from scipy import stats
 
 from digitvae.distributions import CouplingFlow, FlowDistribution
 
+pytestmark = pytest.mark.backend
+
 to_numpy = keras.ops.convert_to_numpy
 
 
@@ -210,6 +212,15 @@ def test_every_weight_learns():
 @pytest.mark.parametrize(
     "arguments", [{"latent_dim": 1}, {"latent_dim": 4, "couplings": 0}, {"latent_dim": 4, "hidden": 0}]
 )
-def test_impossible_sizes_are_refused(arguments):
+def test_impossible_arguments_are_refused(arguments):
     with pytest.raises(ValueError, match=r"Expected .* Received: "):
         CouplingFlow(**arguments)
+
+
+def test_latents_of_another_size_are_refused():
+    flow = CouplingFlow(2)
+    for method in (flow.forward, flow.inverse):
+        with pytest.raises(
+            ValueError, match=r"Expected 2 entries on the last axis. Received: shape=\(3, 4\)"
+        ):
+            method(np.zeros((3, 4)))

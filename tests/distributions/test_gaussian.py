@@ -9,6 +9,8 @@ from scipy import stats
 
 from digitvae.distributions import Gaussian
 
+pytestmark = pytest.mark.backend
+
 to_numpy = keras.ops.convert_to_numpy
 
 

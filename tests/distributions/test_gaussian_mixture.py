@@ -9,6 +9,8 @@ from scipy import special, stats
 
 from digitvae.distributions import Gaussian, GaussianMixture
 
+pytestmark = pytest.mark.backend
+
 to_numpy = keras.ops.convert_to_numpy
 
 

@@ -9,6 +9,8 @@ from scipy import integrate, special, stats
 
 from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture, Likelihood
 
+pytestmark = pytest.mark.backend
+
 to_numpy = keras.ops.convert_to_numpy
 
 ALL = [Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture]

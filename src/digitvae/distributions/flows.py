@@ -74,15 +74,17 @@ class CouplingFlow(keras.layers.Layer):
 
         Returns:
             z, float32, shape (..., latent_dim); and log |det dz/du|, float32, shape (...).
+
+        Raises:
+            ValueError: if the last axis of u does not have latent_dim entries.
         """
-        # Dense layers want a matrix, and are fastest on one.
-        z = ops.reshape(as_float32(u), (-1, self.latent_dim))
+        z, shape = self._rows(u)
         log_det = ops.sum(self._log_scale)
         for step in self._steps:
             z, change = step.forward(z)
             log_det = log_det + change
         z = z * ops.exp(self._log_scale) + self._shift
-        return ops.reshape(z, ops.shape(u)), ops.reshape(log_det, ops.shape(u)[:-1])
+        return ops.reshape(z, shape), ops.reshape(log_det, shape[:-1])
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Maps latents back to the noise they come from.
@@ -92,14 +94,17 @@ class CouplingFlow(keras.layers.Layer):
 
         Returns:
             u, float32, shape (..., latent_dim); and log |det du/dz|, float32, shape (...).
+
+        Raises:
+            ValueError: if the last axis of z does not have latent_dim entries.
         """
-        u = ops.reshape(as_float32(z), (-1, self.latent_dim))
+        u, shape = self._rows(z)
         u = (u - self._shift) * ops.exp(-self._log_scale)
         log_det = -ops.sum(self._log_scale)
         for step in reversed(self._steps):
             u, change = step.inverse(u)
             log_det = log_det + change
-        return ops.reshape(u, ops.shape(z)), ops.reshape(log_det, ops.shape(z)[:-1])
+        return ops.reshape(u, shape), ops.reshape(log_det, shape[:-1])
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, for `from_config`."""
@@ -110,6 +115,15 @@ class CouplingFlow(keras.layers.Layer):
             "seed": self.seed,
         }
         return {**super().get_config(), **own}
+
+    def _rows(self, values: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
+        # Dense layers want a matrix, and are fastest on one.
+        values = as_float32(values)
+        if values.shape[-1] != self.latent_dim:
+            raise ValueError(
+                f"Expected {self.latent_dim} entries on the last axis. Received: shape={tuple(values.shape)}"
+            )
+        return ops.reshape(values, (-1, self.latent_dim)), ops.shape(values)
 
 
 @final

@@ -78,7 +78,7 @@ class Gaussian:
             other: the distribution measured against, with shapes that broadcast against this one's.
 
         Returns:
-            KL(self || other) in nats: float32, shape (..., d). Their sum over it is the KL of the vectors.
+            KL(self || other) in nats: float32, shape (..., d), to be summed over the last axis.
         """
         log_ratio = self.log_scale - other.log_scale
         shift = other.to_noise(self.mean)

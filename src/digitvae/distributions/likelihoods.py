@@ -21,19 +21,18 @@ class Likelihood(ABC):
 
     Args:
         params: the decoder's output, float, shape (..., height, width, channels).
-        channels: how many of them the distribution needs a pixel.
 
     Raises:
-        ValueError: if the last axis of params does not have that size.
+        ValueError: if the last axis of params does not have as many entries as `channels` tells.
     """
 
-    def __init__(self, params: Tensor, channels: int) -> None:
-        self._params = as_float32(params)
-        if self._params.shape[-1] != channels:
-            raise ValueError(
-                f"Expected {channels} channels a pixel for {type(self).__name__}. "
-                f"Received: params.shape={tuple(self._params.shape)}"
-            )
+    @abstractmethod
+    def __init__(self, params: Tensor) -> None: ...
+
+    @staticmethod
+    @abstractmethod
+    def channels() -> int:
+        """Channels that the decoder must have for this likelihood."""
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Log-probability (or log-density) of whole images.
@@ -76,8 +75,7 @@ class Bernoulli(Likelihood):
     """
 
     def __init__(self, params: Tensor) -> None:
-        super().__init__(params, self.channels())
-        self.logits = self._params[..., 0]
+        self.logits = _checked(params, self.channels())[..., 0]
 
     @staticmethod
     def channels() -> int:
@@ -111,8 +109,7 @@ class ContinuousBernoulli(Likelihood):
     """
 
     def __init__(self, params: Tensor) -> None:
-        super().__init__(params, self.channels())
-        self.logits = self._params[..., 0]
+        self.logits = _checked(params, self.channels())[..., 0]
 
     @staticmethod
     def channels() -> int:
@@ -158,8 +155,8 @@ class DiscretisedLogisticMixture(Likelihood):
     """
 
     def __init__(self, params: Tensor, mixtures: int = 5) -> None:
-        super().__init__(params, self.channels(mixtures))
-        logits, means, raw_scales = ops.split(self._params, 3, axis=-1)
+        params = _checked(params, self.channels(mixtures))
+        logits, means, raw_scales = ops.split(params, 3, axis=-1)
         centres = as_float32([(i + 0.5) / mixtures for i in range(mixtures)])
         self._log_weights = ops.log_softmax(logits, axis=-1)
         # In levels, not in the unit range: edges of bins are then exact in float32 and neighbours share them.
@@ -222,6 +219,15 @@ class DiscretisedLogisticMixture(Likelihood):
         )
         # log p(x) = log sum_k w_k P(level | m_k, s_k)
         return ops.logsumexp(self._log_weights + log_mass, axis=-1)
+
+
+def _checked(params: Tensor, channels: int) -> Tensor:
+    params = as_float32(params)
+    if params.shape[-1] != channels:
+        raise ValueError(
+            f"Expected {channels} channels a pixel. Received: params.shape={tuple(params.shape)}"
+        )
+    return params
 
 
 def _log_sinhc(t: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def _probe(backend: str | None, screen: tuple[str, str]) -> str | None:
         if backend is not None and not opens_windows(backend):
             return None
         trial = subprocess.run(
-            [sys.executable, "-P", "-c", code],
+            [sys.executable, "-P", "-c", code],  # -P: no module of the current folder gets in the way
             env={**os.environ, "MPLBACKEND": backend or ""},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -123,13 +123,11 @@ def compose(
 
     top, left = starts(rows, height, breaks[0]), starts(columns, width, breaks[1])
     pixels = np.full((top[-1] + height + line, left[-1] + width + line, 3), 255, dtype=np.uint8)
-    # Marked borders come last: a neighbour shares its line with them and must not paint over it.
-    for paint_marked in (False, True):
-        for row, column in places:
-            if (column in marked) is paint_marked:
-                y, x = top[row], left[column]
-                colour = ACCENT if paint_marked else BORDER
-                pixels[y - line : y + height + line, x - line : x + width + line] = colour
+    for row, column in places:
+        y, x = top[row], left[column]
+        colour = ACCENT if column in marked else BORDER
+        pixels[y - line : y + height + line, x - line : x + width + line] = colour
+    # Only now the tiles: the borders of neighbours share a line.
     for tile, (row, column) in zip(tiles, places, strict=True):
         y, x = top[row], left[column]
         pixels[y : y + height, x : x + width] = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)[..., None]

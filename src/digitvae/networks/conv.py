@@ -47,7 +47,12 @@ def conv_encoder(
 
 
 def conv_decoder(
-    image_shape: tuple[int, int], channels: int, latent_dim: int, width: int, blocks: int, dtype: str = "float32"
+    image_shape: tuple[int, int],
+    channels: int,
+    latent_dim: int,
+    width: int,
+    blocks: int,
+    dtype: str = "float32",
 ) -> keras.Model:
     """Build a network from latents to pixel parameters.
 
@@ -87,7 +92,9 @@ def _geometry(image_shape: tuple[int, int]) -> tuple[int, tuple[tuple[int, int],
     while max(image_shape) > PATCH * LARGEST_GRID * 2**stages:
         stages += 1
     cell = PATCH * 2**stages
-    (top, bottom), (left, right) = (((-size % cell) // 2, -size % cell - (-size % cell) // 2) for size in image_shape)
+    (top, bottom), (left, right) = (
+        ((-size % cell) // 2, -size % cell - (-size % cell) // 2) for size in image_shape
+    )
     return stages, ((top, bottom), (left, right))
 
 

@@ -31,7 +31,12 @@ def dense_encoder(
 
 
 def dense_decoder(
-    image_shape: tuple[int, int], channels: int, latent_dim: int, width: int, blocks: int, dtype: str = "float32"
+    image_shape: tuple[int, int],
+    channels: int,
+    latent_dim: int,
+    width: int,
+    blocks: int,
+    dtype: str = "float32",
 ) -> keras.Model:
     """Build a network from latents to pixel parameters.
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from digitvae.config import Config, ConfigError, with_changes
-from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture
+from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture, Likelihood
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from digitvae.objectives import ELBO, IWAE, Objective
 from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
 
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
-LIKELIHOODS = {
+LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulli,
     "discretised_logistic": DiscretisedLogisticMixture,
@@ -37,13 +40,13 @@ def check(config: Config) -> None:
         )
     if config.binarization == "none" and config.likelihood == "bernoulli":
         raise ConfigError(
-            "Expected likelihood continuous_bernoulli or discretised_logistic with binarization none, because "
-            "the Bernoulli has no density for grey pixels. Received: likelihood bernoulli"
+            "Expected likelihood continuous_bernoulli or discretised_logistic with binarization none, "
+            "because the Bernoulli has no density for grey pixels. Received: likelihood bernoulli"
         )
     if config.prior == "flow" and config.latent_dim < 2:
         raise ConfigError(
-            "Expected latent_dim of at least 2 with prior flow, because a coupling moves one part of the code "
-            f"by the other. Received: latent_dim {config.latent_dim}"
+            "Expected latent_dim of at least 2 with prior flow, because a coupling moves one part of the "
+            f"code by the other. Received: latent_dim {config.latent_dim}"
         )
     if config.free_bits and config.prior != "normal":
         raise ConfigError(
@@ -52,18 +55,19 @@ def check(config: Config) -> None:
         )
     if config.objective == "iwae" and (config.beta != 1 or config.free_bits or config.warmup_epochs):
         raise ConfigError(
-            "Expected beta 1, no free_bits and no warmup_epochs with objective iwae, because its bound has no "
-            f"separate KL to weigh. Received: beta {config.beta}, free_bits {config.free_bits}, "
+            "Expected beta 1, no free_bits and no warmup_epochs with objective iwae, because its bound has "
+            f"no separate KL to weigh. Received: beta {config.beta}, free_bits {config.free_bits}, "
             f"warmup_epochs {config.warmup_epochs}"
         )
     if config.objective == "iwae" and config.draws == 1:
         raise ConfigError(
-            "Expected draws of at least 2 with objective iwae, because with one it is the elbo. Received: draws 1"
+            "Expected draws of at least 2 with objective iwae, because with one it is the elbo. "
+            "Received: draws 1"
         )
 
 
 def resolve_precision(config: Config) -> Config:
-    """Replace precision "auto" by what this machine runs fastest: bfloat16 on a CPU with instructions for it."""
+    """Replace precision "auto" by what runs fastest here: bfloat16 on a CPU with instructions for it."""
     if config.precision != "auto":
         return config
     # JAX' CPU backend converts bfloat16 back and forth, PyTorch gains nothing at these sizes.
@@ -90,16 +94,18 @@ def build(
     likelihood = LIKELIHOODS[config.likelihood]
     encoder, decoder = NETWORKS[config.architecture]
     dtype = DTYPES[config.precision]
-    keras.utils.set_random_seed(config.seed)
-    vae = VAE(
-        encoder=encoder(image_shape, 2 * config.latent_dim, config.width, config.blocks, dtype),
-        decoder=decoder(image_shape, likelihood.channels(), config.latent_dim, config.width, config.blocks, dtype),
-        prior=_prior(config, image_shape, images),
-        likelihood=likelihood,
-        objective=_objective(config, steps_per_epoch),
-        binarization=config.binarization,
-        seed=config.seed,
-    )
+    with _initialisers_seeded(config.seed):
+        vae = VAE(
+            encoder=encoder(image_shape, 2 * config.latent_dim, config.width, config.blocks, dtype),
+            decoder=decoder(
+                image_shape, likelihood.channels(), config.latent_dim, config.width, config.blocks, dtype
+            ),
+            prior=_prior(config, image_shape, images),
+            likelihood=likelihood,
+            objective=_objective(config, steps_per_epoch),
+            binarization=config.binarization,
+            seed=config.seed,
+        )
     compile_model(vae, config, steps_per_epoch)
     return vae
 
@@ -128,6 +134,21 @@ def _objective(config: Config, steps_per_epoch: int) -> Objective:
         return IWAE(config.draws)
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     return ELBO(config.draws, config.beta, config.free_bits, warmup_steps)
+
+
+@contextmanager
+def _initialisers_seeded(seed: int) -> Iterator[None]:
+    """Seed the weights that are made inside, and leave the caller's random state as it was.
+
+    Keras draws the seeds of its initialisers from Python's own generator. `keras.utils.set_random_seed` sets
+    it too, but resets every other global generator and imports each backend that is installed.
+    """
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 def _cpu_flags() -> set[str]:

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from digitvae.build import build, check, resolve_precision
+from digitvae.building import build, check, resolve_precision
 from digitvae.config import Config, with_changes
 from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
 from digitvae.model import METRICS, VAE
@@ -110,6 +110,8 @@ def _fit(run: Run, dataset: Dataset, resume: bool, progress: bool, tensorboard: 
             validation_batch_size=min(VALIDATION_BATCH, len(validation)),
             initial_epoch=done,
             epochs=config.epochs,
+            # The batches are shuffled; Keras would do it again, by a random state that no resume restores.
+            shuffle=False,
             callbacks=callbacks,
             verbose=0,
         )
@@ -126,7 +128,7 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     Args:
         images: uint8 (n, height, width).
-        batch_size: images a batch; the rest of an epoch that fills no batch is left out, another one each epoch.
+        batch_size: images a batch; what fills no batch is left out, other images each epoch.
         seed: seed of the order.
     """
 
@@ -180,18 +182,25 @@ class Keeper(keras.callbacks.Callback):
         loss = float((logs or {})["loss"])
         if self.first_loss is None:
             self.first_loss = loss
-        if not math.isfinite(loss) or loss > self.first_loss + 9 * abs(self.first_loss):
+        self._check(loss)
+
+    def _check(self, loss: float) -> None:
+        # A density can begin near 0 nats, where ten times the loss means nothing; a nat a pixel always does.
+        scale = max(abs(self.first_loss or 0.0), math.prod(self.run.image_shape))
+        if not math.isfinite(loss) or loss > (self.first_loss or 0.0) + 9 * scale:
             config = self.run.config
             raise TrainingDiverged(
-                f"Expected a finite loss below ten times the first one ({self.first_loss:.1f}). Received: "
-                f"loss={loss:.4g} in epoch {self.epoch + 1}; the weights after epoch {self.epochs_done} are kept in "
-                f"{self.run.folder}. A lower learning rate (now {config.learning_rate}) or a larger batch "
-                f"(now {config.batch_size}) usually helps"
+                f"Expected a finite loss not far above the first one ({self.first_loss:.1f}). Received: "
+                f"loss={loss:.4g} in epoch {self.epoch + 1}; the weights after epoch {self.epochs_done} are "
+                f"kept in {self.run.folder}. A lower learning rate (now {config.learning_rate}) or a larger "
+                f"batch (now {config.batch_size}) usually helps"
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add a row to the history, then save checkpoint and model."""
         numbers = {name: float(value) for name, value in (logs or {}).items()}
+        # The last step's damage shows only here.
+        self._check(numbers["val_loss"])
         row: dict[str, float] = {"epoch": epoch + 1}
         for name in ("loss", *METRICS, "val_loss", *(f"val_{name}" for name in METRICS)):
             row[name] = numbers[name]
@@ -203,8 +212,9 @@ class Keeper(keras.callbacks.Callback):
         self._keep(epoch + 1)
         if row["val_kl"] < COLLAPSED_KL:
             warnings.warn(
-                f"the posterior has collapsed to the prior: kl is {row['val_kl']:.3g} nats after epoch {epoch + 1}, so "
-                "the latents carry nothing; try warmup_epochs, free_bits, a lower beta or a lower learning rate",
+                f"the posterior has collapsed to the prior: kl is {row['val_kl']:.3g} nats after epoch "
+                f"{epoch + 1}, so the latents carry nothing; try warmup_epochs, free_bits, a lower beta or a "
+                "lower learning rate",
                 RuntimeWarning,
                 stacklevel=2,
             )
@@ -234,7 +244,11 @@ class Progress(keras.callbacks.Callback):
         if self.with_bar:
             layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
             self.bar = tqdm(
-                total=self.steps, desc=self._name(epoch), bar_format=layout, file=sys.stderr, dynamic_ncols=True
+                total=self.steps,
+                desc=self._name(epoch),
+                bar_format=layout,
+                file=sys.stderr,
+                dynamic_ncols=True,
             )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:

@@ -122,13 +122,19 @@ def likelihood_terms(
     sums = np.zeros((2, len(images)))
     log_total = np.full(len(images), -np.inf)
     with tqdm(
-        total=len(images), desc=f"k={draws}", unit=" images", leave=False, disable=not (progress and sys.stderr.isatty())
+        total=len(images),
+        desc=f"k={draws}",
+        unit=" images",
+        leave=False,
+        disable=not (progress and sys.stderr.isatty()),
     ) as bar:
         for start in range(0, len(images), batch_size):
             rows = slice(start, min(start + batch_size, len(images)))
             x = _padded(images[rows], batch_size)
             for noise in _noise(seed, indices[rows], draws, chunk, vae.latent_dim):
-                out = function.predict_on_batch({"images": x, "noise": _padded(_padded(noise, chunk, 1), batch_size)})
+                out = function.predict_on_batch(
+                    {"images": x, "noise": _padded(_padded(noise, chunk, 1), batch_size)}
+                )
                 values = np.asarray(out, "float64")[: rows.stop - start, :, : noise.shape[1]]
                 sums[:, rows] += values.sum(axis=2).T
                 log_weights = -values[:, 0] - values[:, 1]
@@ -185,18 +191,20 @@ class Terms(keras.Model):
         self.jit_compile = compiles_with_xla()
 
     def call(self, inputs: dict[str, Any]):
-        """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k), for images (n, h, w) and noise (n, k, d)."""
+        """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k), for images and noise (n, k, d)."""
         vae = self.vae
         x = vae.observe(inputs["images"])
         posterior = vae.posterior(x)
         posterior = Gaussian(ops.expand_dims(posterior.mean, 1), ops.expand_dims(posterior.log_scale, 1))
         z = posterior.from_noise(inputs["noise"])
         likelihood = vae.likelihood(vae.decode_params(z))
-        return ops.stack(terms(ops.expand_dims(x, 1), z, posterior, vae.prior.distribution(vae.posterior), likelihood), 1)
+        return ops.stack(
+            terms(ops.expand_dims(x, 1), z, posterior, vae.prior.distribution(vae.posterior), likelihood), 1
+        )
 
 
 def _noise(seed: int, indices: np.ndarray, draws: int, chunk: int, latent_dim: int) -> Iterator[np.ndarray]:
-    """Yield (n, k, latent_dim) pieces of each image's own stream; the pieces' size does not change the stream."""
+    """Yield (n, k, latent_dim) pieces of each image's own stream; their size does not change the stream."""
     streams = [np.random.Generator(np.random.Philox(key=[seed, int(i)])) for i in indices]
     for start in range(0, draws, chunk):
         size = min(chunk, draws - start)
@@ -206,4 +214,6 @@ def _noise(seed: int, indices: np.ndarray, draws: int, chunk: int, latent_dim: i
 def _padded(values: np.ndarray, size: int, axis: int = 0) -> np.ndarray:
     """Pad with zeros to one size, so that functions compile once."""
     missing = size - values.shape[axis]
-    return np.pad(values, [(0, missing if i == axis else 0) for i in range(values.ndim)]) if missing else values
+    return (
+        np.pad(values, [(0, missing if i == axis else 0) for i in range(values.ndim)]) if missing else values
+    )

@@ -1,0 +1,30 @@
+"""The build hook: a package with damaged data is never built, not even for an editable install."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class VerifiedData(BuildHookInterface):
+    """Checks the embedded archives before anything is packed."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Verify the sha256 of every embedded archive.
+
+        Args:
+            version: "standard" or "editable"; both are checked.
+            build_data: what hatchling is about to build; left as it is.
+
+        Raises:
+            ValueError: an archive is missing or not the original.
+        """
+        data = Path(self.root, "src", "digitvae", "data")
+        # By its path: the package itself cannot be imported before it and what it needs are installed.
+        spec = importlib.util.spec_from_file_location("checksums", data / "checksums.py")
+        checksums = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(checksums)
+        checksums.verify_archives(data / "files")

@@ -1,0 +1,128 @@
+"""From config to model: what is built, and what is refused and why."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+from digitvae.building import LIKELIHOODS, build, check, resolve_precision
+from digitvae.config import RECIPES, Config, ConfigError, resolve
+from digitvae.objectives import ELBO, IWAE
+from digitvae.priors import FlowPrior, MixturePrior, StandardNormalPrior, VampPrior
+
+pytestmark = pytest.mark.backend
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"likelihood": "continuous_bernoulli"},
+            "because the pixels are bits. Received: likelihood continuous_",
+        ),
+        (
+            {"likelihood": "discretised_logistic"},
+            "because the pixels are bits. Received: likelihood discretised_",
+        ),
+        ({"binarization": "none"}, "no density for grey pixels. Received: likelihood bernoulli"),
+        (
+            {"prior": "flow", "latent_dim": 1},
+            "moves one part of the code by the other. Received: latent_dim 1",
+        ),
+        (
+            {"prior": "flow", "free_bits": 0.1},
+            "only there the KL is a sum over latents. Received: prior flow",
+        ),
+        ({"prior": "vamp", "free_bits": 0.1}, "Received: prior vamp"),
+        ({"prior": "mixture", "free_bits": 0.1}, "Received: prior mixture"),
+        ({"objective": "iwae", "draws": 1}, "because with one it is the elbo. Received: draws 1"),
+        ({"objective": "iwae", "draws": 2, "beta": 2.0}, "no separate KL to weigh. Received: beta 2.0"),
+        ({"objective": "iwae", "draws": 2, "beta": 0.0}, "no separate KL to weigh. Received: beta 0.0"),
+        ({"objective": "iwae", "draws": 2, "prior": "normal", "free_bits": 1.0}, "no separate KL"),
+        ({"objective": "iwae", "draws": 2, "warmup_epochs": 1.0}, "no separate KL"),
+    ],
+)
+def test_impossible_combinations_are_refused_with_the_reason(changes, reason):
+    config = Config(**changes)
+    for attempt in (lambda: check(config), lambda: build(config, (9, 13))):
+        with pytest.raises(ConfigError) as caught:
+            attempt()
+        message = str(caught.value)
+        assert message.startswith("Expected ")
+        assert reason in message
+        assert "\n" not in message
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_possible(name):
+    check(resolve(name))
+
+
+def test_names_become_objects(tiny):
+    kinds = {"normal": StandardNormalPrior, "mixture": MixturePrior, "vamp": VampPrior, "flow": FlowPrior}
+    for name, kind in kinds.items():
+        assert type(build(tiny(prior=name), (9, 13)).prior) is kind
+    for name, kind in LIKELIHOODS.items():
+        assert build(tiny(likelihood=name), (9, 13)).likelihood is kind
+    assert "Conv2D" in {type(layer).__name__ for layer in build(tiny(), (9, 13)).encoder.layers}
+    assert "Conv2D" not in {
+        type(layer).__name__ for layer in build(tiny(architecture="dense"), (9, 13)).encoder.layers
+    }
+
+
+def test_numbers_reach_their_places(tiny):
+    objective = build(
+        tiny(draws=2, beta=0.5, free_bits=0.1, warmup_epochs=1.5), (9, 13), steps_per_epoch=7
+    ).objective
+    assert type(objective) is ELBO
+    assert objective.get_config().items() >= {
+        "draws": 2, "beta": 0.5, "free_bits": 0.1, "warmup_steps": 10
+    }.items()  # fmt: skip
+    iwae = build(tiny(objective="iwae", draws=6), (9, 13)).objective
+    assert type(iwae) is IWAE
+    assert iwae.draws == 6
+    prior = build(tiny(prior="flow", flow_couplings=3, flow_hidden=5), (9, 13)).prior
+    assert (prior.couplings, prior.hidden, prior.latent_dim) == (3, 5, 4)
+    assert build(tiny(prior="mixture", prior_components=6), (9, 13)).prior.components == 6
+    vae = build(tiny(latent_dim=5), (10, 12))
+    assert (vae.image_shape, vae.latent_dim) == ((10, 12), 5)
+
+
+def test_vamp_starts_from_the_training_images(tiny, blobs):
+    images = np.full((5, 9, 13), 255, "uint8")
+    prior = build(tiny(prior="vamp"), (9, 13), images=images).prior
+    np.testing.assert_allclose(1 / (1 + np.exp(-prior.pseudo_inputs.numpy())), 0.98, rtol=1e-5)
+
+
+def test_the_seed_decides_all_weights(tiny):
+    def weights(seed):
+        return [weight.numpy() for weight in build(tiny(prior="flow", seed=seed), (9, 13)).weights]
+
+    first, other = weights(1), weights(2)
+    np.random.default_rng().random()
+    for a, b in zip(first, weights(1), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert any((a != b).any() for a, b in zip(first, other, strict=True))
+
+
+def test_the_learning_rate_falls_from_its_peak_to_zero(tiny):
+    vae = build(tiny(epochs=3, learning_rate=0.01), (9, 13), steps_per_epoch=4)
+    schedule = vae.optimizer._learning_rate
+    rates = [float(schedule(step)) for step in range(13)]
+    np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * np.arange(13) / 12)) / 2, atol=1e-8)
+
+
+def test_automatic_precision_is_decided_once_and_stays():
+    decided = resolve_precision(Config())
+    assert decided.precision in ("float32", "bfloat16")
+    assert resolve_precision(decided) == decided
+    assert resolve_precision(Config(precision="bfloat16")).precision == "bfloat16"
+
+
+def test_bfloat16_is_inside_the_networks_alone(tiny, blobs):
+    vae = build(tiny(precision="bfloat16", prior="flow"), (9, 13))
+    outputs = vae(blobs(2))
+    assert {keras.backend.standardize_dtype(value.dtype) for value in outputs.values()} == {"float32"}
+    assert "bfloat16" in {layer.compute_dtype for layer in vae.decoder.layers}
+    assert {str(weight.dtype) for weight in vae.weights} == {"float32"}

@@ -1,0 +1,269 @@
+"""The command line, as a process: what it prints where, its exit codes, and what it leaves behind."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from digitvae.config import Config
+
+SMALL = {
+    "architecture": "dense", "width": 16, "blocks": 0, "latent_dim": 4, "prior": "normal", "epochs": 1,
+    "batch_size": 50, "precision": "float32",
+}  # fmt: skip
+FIGURES = ["interpolations", "latent_grid", "reconstructions", "samples", "training_curves"]
+SCRIPT = Path(__file__).parents[1] / "vae.py"
+
+
+def one_line(text, *parts):
+    """Checks that a message is one line of the documented form with these parts in it."""
+    lines = text.splitlines()
+    assert len(lines) == 1, text
+    assert lines[0].startswith("digitvae: error: ")
+    for part in parts:
+        assert part in lines[0]
+
+
+def check_figures(folder):
+    """Checks that all figures are there and are pictures."""
+    assert sorted(path.stem for path in folder.glob("*.png")) == FIGURES
+    for path in folder.glob("*.png"):
+        with Image.open(path) as image:
+            image.load()
+            assert min(image.size) > 100
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A file of settings for a very small run."""
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(SMALL))
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, python, digits):
+    """One training through the command line: the process and its run folder."""
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "settings.json").write_text(json.dumps({**SMALL, "recipe": "classic", "latent_dim": 6}))
+    done = python(
+        "-m", "digitvae", "train", "--data", digits, "--config", "settings.json", "--latent-dim", "3",
+        "--json", cwd=folder,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (run,) = (folder / "runs").iterdir()
+    return done, run
+
+
+def test_stdout_is_the_evaluation_and_nothing_else(trained):
+    done, run = trained
+    result = json.loads(done.stdout)
+    assert result == json.loads((run / "evaluation.json").read_text())
+    assert set(result) == {"protocol", "test", "train_seconds", "wall_seconds"}
+    assert result["test"]["images"] == 100
+    assert 0 < result["train_seconds"] < result["wall_seconds"]
+
+
+def test_stderr_is_a_line_an_epoch(trained):
+    lines = trained[0].stderr.splitlines()
+    assert len(lines) == 1, trained[0].stderr
+    assert lines[0].startswith("epoch 1/1")
+
+
+def test_the_run_folder_is_complete_and_clean(trained):
+    _, run = trained
+    assert {path.name for path in run.iterdir()} == {
+        "config.json", "history.csv", "model.keras", "checkpoint", "figures", "evaluation.json"
+    }  # fmt: skip
+    assert run.name.endswith("-classic")
+    check_figures(run / "figures")
+    assert len(list(csv.DictReader((run / "history.csv").read_text().splitlines()))) == 1
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_recipe(trained):
+    config = json.loads((trained[1] / "config.json").read_text())["config"]
+    assert (config["recipe"], config["latent_dim"], config["width"]) == ("classic", 3, 16)
+    assert config["learning_rate"] == 1e-3
+
+
+def test_resuming_a_finished_run_measures_it_again(trained, python, tmp_path):
+    done, run = trained
+    copy = shutil.copytree(run, tmp_path / "copy")
+    again = python("-m", "digitvae", "train", "--resume", copy, "--json", "--no-progress-bar", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["test"] == json.loads(done.stdout)["test"]
+
+
+def test_a_resumed_run_takes_no_other_settings(trained, python, tmp_path):
+    before = (trained[1] / "config.json").read_bytes()
+    done = python(
+        "-m", "digitvae", "train", "--resume", trained[1], "--epochs", "5", "--seed", "1", cwd=tmp_path
+    )
+    assert done.returncode == 2
+    one_line(done.stderr, "Expected no other settings with --resume", "--epochs, --seed")
+    assert (trained[1] / "config.json").read_bytes() == before
+
+
+def test_the_script_trains_without_screen_and_network(python, digits, settings, tmp_path):
+    blocked = "http://127.0.0.1:9"
+    done = python(
+        SCRIPT, "--data", digits, "--config", settings, "--run", "mine", "--no-progress-bar",
+        cwd=tmp_path, http_proxy=blocked, https_proxy=blocked,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "-ELBO" in done.stdout
+    assert "Run folder: mine" in done.stdout
+    check_figures(tmp_path / "mine" / "figures")
+    assert json.loads((tmp_path / "mine" / "evaluation.json").read_text())["test"]["images"] == 100
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_backend_can_be_chosen(python, digits, settings, tmp_path, backend):
+    pytest.importorskip(backend)
+    code = "from digitvae.cli import main; r = main(); import keras; print(keras.backend.backend(), r)"
+    done = python(
+        "-c", code, "train", "--backend", backend, "--data", digits, "--config", settings, "--run", "mine",
+        cwd=tmp_path, KERAS_BACKEND="tensorflow",
+    )  # fmt: skip
+    assert done.stdout.splitlines()[-1] == f"{backend} 0", done.stderr
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
+def test_a_backend_that_comes_too_late_is_said(monkeypatch, capsys):
+    import keras
+
+    from digitvae import cli
+
+    other = "torch" if keras.backend.backend() != "torch" else "jax"
+    monkeypatch.setattr("warnings.showwarning", None)
+    monkeypatch.setenv("KERAS_BACKEND", keras.backend.backend())
+    assert cli.main(["train", "--backend", other]) == 2
+    one_line(capsys.readouterr().err, f"Expected backend {other}, but Keras is loaded already")
+
+
+# Fast and quiet
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_imports_nothing_heavy(python, tmp_path, arguments):
+    done = python("-X", "importtime", "-m", "digitvae", *arguments, cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout
+    imported = {line.rsplit("|", 1)[-1].strip().split(".")[0] for line in done.stderr.splitlines()}
+    assert "argparse" in imported
+    assert not imported & {
+        "keras",
+        "tensorflow",
+        "jax",
+        "torch",
+        "numpy",
+        "matplotlib",
+        "sklearn",
+        "scipy",
+        "PIL",
+    }
+
+
+def test_help_lists_every_flag_with_its_default(python, tmp_path):
+    text = python("-m", "digitvae", "train", "--help", cwd=tmp_path, COLUMNS="200").stdout
+    for flag in ("--epochs", "--prior", "--resume", "--json", "--recipe", "--seed", "--backend", "--debug"):
+        assert flag in text
+    assert f"(default: {Config().learning_rate})" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "VERB"),
+        (["fly"], "fly"),
+        (["train", "--epoch", "1"], "--epoch"),
+        (["train", "--epochs", "few"], "Expected a whole number. Received: few"),
+        (["train", "--epochs", "1.5"], "Expected a whole number. Received: 1.5"),
+        (["train", "--epochs", "0"], "Expected epochs to be at least 1. Received: 0"),
+        (["train", "--beta", "nan"], "Expected beta to be finite. Received: nan"),
+        (["train", "--beta", "x"], "Expected a number. Received: x"),
+        (["train", "--prior", "best"], "best"),
+        (["train", "--recipe", "best"], "Expected recipe to be one of"),
+        (["train", "--recipe", ""], "Expected recipe to be one of"),
+        (["train", "--config", "absent.json"], "Expected a readable JSON config file"),
+        (["train", "--seed", "-1"], "Expected seed to be from 0"),
+        (["train", "--backend", "theano"], "theano"),
+        (["train", "stray"], "stray"),
+        (["train", "--resume", "x", "--prior", "flow"], "Expected no other settings with --resume"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(monkeypatch, tmp_path, capsys, arguments, part):
+    # In this process, because nothing heavy may be reached.
+    from digitvae import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.showwarning", None)
+    monkeypatch.setattr(cli, "train_steps", lambda options: pytest.fail("training began"))
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    one_line(err, part)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "part"),
+    [
+        (["--data", "absent.npy"], 1, "absent.npy"),
+        (["--data", "text.npy"], 1, "text.npy"),
+        (["--resume", "absent"], 1, "Expected a run folder or latest. Received: absent"),
+        (["--resume", "latest"], 1, "for latest"),
+        (["--likelihood", "continuous_bernoulli"], 2, "because the pixels are bits"),
+        (["--run", "text.npy/run"], 1, "text.npy/run"),
+        (["--run", "full"], 1, "Expected a new or empty folder"),
+    ],
+)
+def test_what_cannot_work_is_one_line_and_leaves_nothing(
+    monkeypatch, tmp_path, capsys, digits, settings, arguments, code, part
+):
+    from digitvae import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.showwarning", None)
+    (tmp_path / "text.npy").write_text("no array")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "note").write_text("mine")
+    before = sorted(tmp_path.rglob("*"))
+    given = [] if "--resume" in arguments else ["--config", str(settings)]
+    if not {"--resume", "--data"} & set(arguments):
+        given += ["--data", str(digits)]
+    assert cli.main(["train", *given, *arguments]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    one_line(err, part)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_missing_data_in_a_real_process(python, tmp_path):
+    done = python("-m", "digitvae", "train", "--data", "absent.npy", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    one_line(done.stderr, "Expected 'mnist' or the path", "absent.npy")
+    assert not list(tmp_path.iterdir())
+
+
+def test_debug_shows_where(monkeypatch, tmp_path, capsys):
+    from digitvae import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.showwarning", None)
+    assert cli.main(["train", "--recipe", "best", "--debug"]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("Traceback")
+    assert err.splitlines()[-1].startswith("digitvae: error: Expected recipe")
+
+
+def test_importing_the_package_imports_no_keras(python, tmp_path):
+    modules = "digitvae, digitvae.config, digitvae.data, digitvae.figures, digitvae.cli"
+    code = f"import sys, {modules}; print('keras' in sys.modules)"
+    assert python("-c", code, cwd=tmp_path).stdout.strip() == "False"

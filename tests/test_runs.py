@@ -1,0 +1,236 @@
+"""The run folder: written whole, read with checks, useless to nobody."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+from digitvae import runs
+from digitvae.config import Config
+from digitvae.runs import Run, load
+
+pytestmark = pytest.mark.backend
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, make_vae, tiny):
+    """A run folder with a model in it; copy it before changing it."""
+    run = Run.create(tiny(), (9, 13), "0" * 64, tmp_path_factory.mktemp("runs") / "saved")
+    vae = make_vae()
+    run.save_model(vae)
+    run.save_checkpoint(3, vae.weights)
+    return run
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+    """A copy of that run, to be damaged."""
+    return Run.open(shutil.copytree(saved.folder, tmp_path / "copy"))
+
+
+def test_a_new_run_says_what_it_is(tmp_path):
+    config = Config(prior="vamp", seed=3)
+    run = Run.create(config, (9, 13), "abc", tmp_path / "new")
+    stored = json.loads((run.folder / "config.json").read_text())
+    assert stored["config"] == config.to_dict()
+    assert stored["data_sha256"] == "abc"
+    assert {"python", "keras", "numpy"} <= set(stored["versions"])
+    opened = Run.open(run.folder)
+    assert (opened.config, opened.image_shape, opened.data_sha256) == (config, (9, 13), "abc")
+    assert opened.history() == {}
+
+
+def test_new_runs_get_names_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = [Run.create(Config(recipe="classic"), (9, 13), "").folder for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert all(folder.parent.name == "runs" and "classic" in folder.name for folder in folders)
+
+
+def test_the_latest_run_is_the_one_made_last(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"Expected a run in runs/ for latest. Received: none there"):
+        Run.open("latest")
+    for age, name in enumerate(("b", "c", "a")):
+        folder = Run.create(Config(), (9, 13), "", tmp_path / "runs" / name).folder
+        os.utime(folder / "config.json", (1000 + age, 1000 + age))
+    assert Run.open("latest").folder.name == "a"
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "note.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="Expected a new or empty folder"):
+        Run.create(Config(), (9, 13), "", tmp_path)
+    with pytest.raises(FileExistsError, match="Expected a new or empty folder"):
+        Run.create(Config(), (9, 13), "", tmp_path / "note.txt")
+    assert os.listdir(tmp_path) == ["note.txt"]
+    assert (tmp_path / "note.txt").read_text() == "mine"
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    assert Run.create(Config(), (9, 13), "", tmp_path).folder == tmp_path
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="Expected a folder for the run that can be written") as caught:
+        Run.create(Config(), (9, 13), "", tmp_path / "file" / "run")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
+    with pytest.raises(OSError, match="MB free"):
+        Run.create(Config(), (9, 13), "", tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_folders_that_are_no_runs_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Expected a run folder or latest. Received: .*absent"):
+        Run.open(tmp_path / "absent")
+    with pytest.raises(
+        ValueError, match=r"Expected a run folder with a config.json. Received: .*it has none"
+    ):
+        Run.open(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"config": {}}',
+        b'{"config": 3, "image_shape": [9, 13]}',
+        b'{"config": {"epochs": -1}, "image_shape": [9, 13]}',
+        b'{"config": {"epoch": 1}, "image_shape": [9, 13]}',
+        b"\xff\xfe",
+    ],
+)
+def test_damaged_configs_are_refused(copy, content):
+    (copy.folder / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"Expected a readable config.json. Received: .*config.json"):
+        Run.open(copy.folder)
+
+
+def test_the_history_comes_back_to_the_last_digit(copy):
+    values = [0.1, 1 / 3, 1e-17, 123456.789012345, float("nan"), -1e300]
+    history = {"epoch": [float(i) for i in range(6)], "loss": values}
+    copy.write_history(history)
+    np.testing.assert_equal(copy.history(), history)
+    copy.write_history({name: column[:2] for name, column in history.items()})
+    assert copy.history()["loss"] == values[:2]
+
+
+def test_json_is_whole_or_not_there(copy):
+    copy.write_json("evaluation.json", {"nll": 1.5})
+    before = sorted(os.listdir(copy.folder))
+    with pytest.raises(TypeError):
+        copy.write_json("evaluation.json", {"nll": object()})
+    assert json.loads((copy.folder / "evaluation.json").read_text()) == {"nll": 1.5}
+    assert sorted(os.listdir(copy.folder)) == before
+
+
+def test_a_failed_save_keeps_the_old_model(copy, saved, monkeypatch):
+    vae = load(copy.folder)
+    old = (copy.folder / "model.keras").read_bytes()
+
+    def fail(path, **_):
+        path.write_bytes(b"half")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(vae, "save", fail)
+    with pytest.raises(OSError, match="no space"):
+        copy.save_model(vae)
+    assert (copy.folder / "model.keras").read_bytes() == old
+    assert sorted(os.listdir(copy.folder)) == sorted(os.listdir(saved.folder))
+
+
+def test_the_model_comes_back_ready_for_everything(saved, make_vae, blobs):
+    vae, original = load(saved.folder), make_vae()
+    for ours, theirs in zip(vae.weights, original.weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+    images = blobs(8)
+    np.testing.assert_allclose(vae.encode(images), original.encode(images), atol=1e-6)
+    assert np.isfinite(vae.evaluate(images, verbose=0)).all()
+    assert np.isfinite(vae.fit(images, verbose=0).history["loss"]).all()
+
+
+def test_a_missing_model_is_an_error(copy):
+    (copy.folder / "model.keras").unlink()
+    with pytest.raises(
+        ValueError, match=r"Expected a run folder with a model.keras. Received: .*it has none"
+    ):
+        copy.load_model()
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "noise", "bits"])
+def test_damaged_models_are_errors_of_one_line(copy, damage):
+    path = copy.folder / "model.keras"
+    content = bytearray(path.read_bytes())
+    if damage == "bits":
+        # A byte of the weights: the archive's checksum has to catch it.
+        content[len(content) // 2] ^= 0xFF
+    path.write_bytes(
+        {"empty": b"", "half": content[: len(content) // 2], "noise": b"\x00" * 1000}.get(damage, content)
+    )
+    with pytest.raises(ValueError, match=r"Expected a whole model.keras. Received: .*model.keras") as caught:
+        copy.load_model()
+    assert "\n" not in str(caught.value)
+
+
+def test_the_checkpoint_brings_back_every_variable(copy, make_vae):
+    vae = make_vae(seed=5)
+    assert copy.load_checkpoint(vae.weights) == 3
+    for ours, theirs in zip(vae.weights, make_vae().weights, strict=True):
+        np.testing.assert_array_equal(ours.numpy(), theirs.numpy())
+
+
+def test_the_checkpoint_holds_no_pickles(saved):
+    with np.load(saved.folder / "checkpoint" / "state.npz", allow_pickle=False) as stored:
+        assert all(stored[name].dtype != object for name in stored.files)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "pickle", "other model"])
+def test_unusable_checkpoints_are_errors_and_change_nothing(copy, make_vae, damage):
+    path = copy.folder / "checkpoint" / "state.npz"
+    content = path.read_bytes()
+    vae = make_vae(prior="flow" if damage == "other model" else "normal", seed=5)
+    before = [weight.numpy().copy() for weight in vae.weights]
+    match damage:
+        case "missing":
+            path.unlink()
+        case "pickle":
+            np.savez(path, epoch=np.int64(3), variable_0=np.array([{"a": 1}], dtype=object))
+        case "empty" | "half":
+            path.write_bytes(content[: len(content) // 2 if damage == "half" else 0])
+    expected = {"missing": "run with a checkpoint", "other model": "checkpoint of the run's own model"}
+    with pytest.raises(ValueError, match=f"^Expected a {expected.get(damage, 'whole checkpoint')}") as caught:
+        copy.load_checkpoint(vae.weights)
+    assert "\n" not in str(caught.value)
+    # A file that was left open is a warning when it is collected, and warnings are errors.
+    del caught
+    gc.collect()
+    for old, weight in zip(before, vae.weights, strict=True):
+        np.testing.assert_array_equal(weight.numpy(), old)
+
+
+def test_the_model_file_is_enough_for_another_process(saved, environment, blobs, tmp_path):
+    np.save(tmp_path / "images.npy", blobs(5))
+    code = (
+        "import sys, numpy as np, digitvae\n"
+        "np.save('codes.npy', digitvae.load(sys.argv[1]).encode(np.load('images.npy')))\n"
+    )
+    subprocess.run([sys.executable, "-c", code, saved.folder], cwd=tmp_path, env=environment, check=True)
+    np.testing.assert_array_equal(np.load(tmp_path / "codes.npy"), load(saved.folder).encode(blobs(5)))

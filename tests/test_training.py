@@ -1,0 +1,303 @@
+"""Training: repeatable to the last bit, honest about divergence and collapse, at home in tiny data."""
+
+from __future__ import annotations
+
+import itertools
+import warnings
+
+import numpy as np
+import pytest
+
+from digitvae.data import Dataset, fixed_bits, split_validation
+from digitvae.runs import Run, load
+from digitvae.training import (
+    COLLAPSED_KL,
+    Keeper,
+    ShuffledBatches,
+    TrainingDiverged,
+    TrainingInterrupted,
+    resume,
+    train,
+)
+
+# After an epoch or two of a tiny model the code may say little; two tests below are about that warning.
+pytestmark = [
+    pytest.mark.backend,
+    pytest.mark.filterwarnings("ignore:the posterior has collapsed:RuntimeWarning"),
+]
+
+COLUMNS = ["epoch", "loss", "elbo", "reconstruction", "kl"]
+COLUMNS += ["val_loss", "val_elbo", "val_reconstruction", "val_kl", "learning_rate", "seconds"]
+
+
+def weights(run):
+    """Returns the weights of a run's model."""
+    return [weight.numpy() for weight in load(run.folder).weights]
+
+
+def comparable(run):
+    """Returns a run's history without the times."""
+    return {name: values for name, values in run.history().items() if name != "seconds"}
+
+
+def same(run, other):
+    """Tells whether two runs are alike to the last bit."""
+    pairs = zip(weights(run), weights(other), strict=True)
+    return comparable(run) == comparable(other) and all(np.array_equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, tiny, dataset):
+    """A run of two epochs; tests only read it."""
+    return train(tiny(prior="flow"), dataset, tmp_path_factory.mktemp("runs") / "run", progress=False)
+
+
+def test_a_run_keeps_history_model_and_checkpoint(run):
+    history = run.history()
+    assert list(history) == COLUMNS
+    assert history["epoch"] == [1, 2]
+    assert np.isfinite(list(history.values())).all()
+    for prefix in ("", "val_"):
+        parts = np.array([history[f"{prefix}{name}"] for name in ("elbo", "reconstruction", "kl")])
+        np.testing.assert_allclose(parts[0], -(parts[1] + parts[2]), rtol=1e-5)
+    assert history["learning_rate"][-1] == pytest.approx(0, abs=1e-9)
+    assert {path.name for path in run.folder.iterdir()} == {
+        "config.json", "history.csv", "model.keras", "checkpoint", "figures"
+    }  # fmt: skip
+
+
+def test_the_saved_model_is_the_one_that_was_validated(run, dataset):
+    _, (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
+    measured = load(run.folder).evaluate(
+        fixed_bits(validation), batch_size=len(validation), verbose=0, return_dict=True
+    )
+    assert measured["elbo"] == pytest.approx(run.history()["val_elbo"][-1], rel=1e-4)
+
+
+def test_the_same_config_gives_the_same_run(run, tiny, dataset, tmp_path):
+    assert same(run, train(tiny(prior="flow"), dataset, tmp_path / "again", progress=False))
+
+
+def test_another_seed_gives_another_run(run, tiny, dataset, tmp_path):
+    other = train(tiny(prior="flow", seed=1), dataset, tmp_path / "other", progress=False)
+    assert other.history()["loss"] != run.history()["loss"]
+    assert not np.array_equal(weights(run)[0], weights(other)[0])
+
+
+def test_another_process_gives_the_same_run(run, tmp_path, dataset, python):
+    np.savez(tmp_path / "data.npz", x=dataset.train_images, y=dataset.train_labels)
+    (tmp_path / "job.py").write_text(
+        "import numpy as np\n"
+        "from digitvae.data import Dataset\n"
+        "from digitvae.runs import Run\n"
+        "from digitvae.training import train\n"
+        "stored = np.load('data.npz')\n"
+        f"config = Run.open({str(run.folder)!r}).config\n"
+        "x, y = stored['x'], stored['y']\n"
+        "train(config, Dataset('d', x, y, x, y), 'run', progress=False)\n"
+    )
+    done = python("job.py", cwd=tmp_path, PYTHONHASHSEED="12")
+    assert done.returncode == 0, done.stderr
+    assert same(run, Run.open(tmp_path / "run"))
+
+
+def test_resuming_a_finished_run_changes_nothing(run, dataset):
+    before = (run.folder / "history.csv").read_bytes(), weights(run)
+    resume(run.folder, dataset, progress=False)
+    assert (run.folder / "history.csv").read_bytes() == before[0]
+    assert all(np.array_equal(a, b) for a, b in zip(weights(run), before[1], strict=True))
+
+
+def test_resuming_with_other_data_is_refused(run, blobs):
+    other = Dataset("other", blobs(48, seed=9), None, blobs(12), None)
+    with pytest.raises(ValueError, match=r"Expected the data that .* began with .*Received: other"):
+        resume(run.folder, other, progress=False)
+
+
+# Batches
+
+
+def test_batches_depend_on_seed_and_epoch_alone(blobs):
+    images = np.arange(50, dtype="uint8")[:, None, None] * np.ones((1, 9, 13), "uint8")
+
+    def order(seed, epoch, past=()):
+        batches = ShuffledBatches(images, 8, seed)
+        for earlier in past:
+            batches.start_epoch(earlier)
+        batches.start_epoch(epoch)
+        return [batches[i][0][:, 0, 0].tolist() for i in range(len(batches))]
+
+    assert order(0, 3) == order(0, 3, past=(0, 1, 2)) == order(0, 3, past=(7,))
+    assert len({str(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
+    batches = order(0, 0)
+    assert [len(batch) for batch in batches] == [8] * 6
+    assert len(set(itertools.chain(*batches))) == 48
+    # What one epoch leaves out another one takes.
+    assert set().union(*itertools.chain(*(order(0, epoch) for epoch in range(4)))) == set(range(50))
+
+
+def test_training_takes_the_batches_in_that_order(tiny, dataset, tmp_path, monkeypatch):
+    seen = []
+
+    class Recorded(ShuffledBatches):
+        def __getitem__(self, index):
+            if self.epoch == 1:
+                seen.append(index)
+            return super().__getitem__(index)
+
+        def start_epoch(self, epoch):
+            # Epoch 0 is also fetched from by Keras before it starts.
+            self.epoch = epoch
+            super().start_epoch(epoch)
+
+    monkeypatch.setattr("digitvae.training.ShuffledBatches", Recorded)
+    train(tiny(), dataset, tmp_path / "run", progress=False)
+    assert seen == list(range(5))
+
+
+def test_a_batch_is_never_larger_than_the_data(blobs):
+    batches = ShuffledBatches(blobs(3), 128, 0)
+    assert len(batches) == 1
+    assert len(batches[0][0]) == 3
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_tiny_sets_train(tiny, blobs, tmp_path, count):
+    images = blobs(count)
+    few = Dataset("few", images, None, images[:1], None)
+    run = train(tiny(batch_size=128, epochs=1), few, tmp_path / "run", progress=False)
+    assert np.isfinite(list(run.history().values())).all()
+
+
+@pytest.mark.parametrize(
+    ("likelihood", "fixed"), [("bernoulli", True), ("continuous_bernoulli", False)], ids=["bits", "grey"]
+)
+def test_validation_images_are_the_last_ones_as_fixed_bits(
+    tiny, dataset, tmp_path, monkeypatch, likelihood, fixed
+):
+    seen = {}
+
+    def fit(self, batches, validation_data, **_):
+        seen["batches"], seen["validation"] = batches, validation_data[0]
+
+    monkeypatch.setattr("digitvae.model.VAE.fit", fit)
+    train(tiny(likelihood=likelihood), dataset, tmp_path / "run", progress=False)
+    last = dataset.train_images[-4:]
+    np.testing.assert_array_equal(seen["validation"], fixed_bits(last) if fixed else last)
+    np.testing.assert_array_equal(seen["batches"].images, dataset.train_images[:-4])
+
+
+# What goes wrong
+
+
+def test_a_diverging_run_stops_and_stays_usable(tiny, dataset, tmp_path):
+    with pytest.raises(
+        TrainingDiverged, match=r"Expected a finite loss .* Received: loss=.* kept in .*lower"
+    ) as caught:
+        train(tiny(learning_rate=1e9), dataset, tmp_path / "run", progress=False)
+    assert "\n" not in str(caught.value)
+    vae = load(tmp_path / "run")
+    assert all(np.isfinite(weight.numpy()).all() for weight in vae.weights)
+    assert vae.generate(2).shape == (2, 9, 13)
+
+
+def test_an_epoch_that_ends_broken_is_not_kept(tiny, dataset, tmp_path):
+    # One batch an epoch: the loss before the step is fine, the weights after it are not.
+    with pytest.raises(TrainingDiverged):
+        train(tiny(learning_rate=1e9, batch_size=128, epochs=3), dataset, tmp_path / "run", progress=False)
+    run = Run.open(tmp_path / "run")
+    assert np.isfinite(list(run.history().values())).all()
+    assert max(np.abs(weight.numpy()).max() for weight in load(run.folder).weights) < 100
+
+
+def test_only_the_epochs_before_the_divergence_are_kept(tiny, dataset, tmp_path, monkeypatch):
+    original = Keeper.on_train_batch_end
+
+    def break_second_epoch(self, batch, logs=None):
+        original(
+            self, batch, {**(logs or {}), "loss": float("nan")} if self.epoch == 1 and batch == 2 else logs
+        )
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", break_second_epoch)
+    with pytest.raises(TrainingDiverged, match="in epoch 2; the weights after epoch 1 are kept"):
+        train(tiny(prior="flow"), dataset, tmp_path / "run", progress=False)
+    run = Run.open(tmp_path / "run")
+    assert run.history()["epoch"] == [1]
+    assert load(run.folder).generate(1).shape == (1, 9, 13)
+
+
+def test_a_density_near_zero_at_the_start_is_no_reason_to_stop(tmp_path, tiny, dataset):
+    # Nats of a density may be negative: ten times a first loss near zero is near zero too.
+    keeper = Keeper(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
+    keeper.epoch = 0
+    for loss in (0.01, 2.0, -50.0):
+        keeper.on_train_batch_end(0, {"loss": loss})
+
+
+def test_an_interruption_keeps_what_is_done_and_resume_finishes(run, tiny, dataset, tmp_path, monkeypatch):
+    original = Keeper.on_train_batch_end
+
+    def interrupt(self, batch, logs=None):
+        original(self, batch, logs)
+        if self.epoch == 1 and batch == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    with pytest.raises(TrainingInterrupted, match=r"interrupted; 1 of 2 epochs are kept in .*--resume"):
+        train(tiny(prior="flow"), dataset, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    assert Run.open(tmp_path / "run").history()["epoch"] == [1]
+    resumed = resume(tmp_path / "run", dataset, progress=False)
+    assert same(run, resumed)
+    tables = [(folder / "history.csv").read_text().splitlines() for folder in (run.folder, resumed.folder)]
+    assert [row.rsplit(",", 1)[0] for row in tables[0]] == [row.rsplit(",", 1)[0] for row in tables[1]]
+
+
+def test_a_kill_between_history_and_checkpoint_does_no_harm(run, tiny, dataset, tmp_path, monkeypatch):
+    original = Keeper._keep
+
+    def die(self, epoch):
+        if epoch == 2:
+            raise KeyboardInterrupt
+        original(self, epoch)
+
+    monkeypatch.setattr(Keeper, "_keep", die)
+    with pytest.raises(TrainingInterrupted):
+        train(tiny(prior="flow"), dataset, tmp_path / "run", progress=False)
+    monkeypatch.undo()
+    assert Run.open(tmp_path / "run").history()["epoch"] == [1, 2]
+    assert same(run, resume(tmp_path / "run", dataset, progress=False))
+
+
+@pytest.mark.parametrize(
+    ("beta", "threshold", "said"),
+    [(1000.0, COLLAPSED_KL, True), (0.0, 0.0, False)],
+    ids=["collapsed", "healthy"],
+)
+def test_a_collapsed_posterior_is_said(tiny, dataset, tmp_path, monkeypatch, beta, threshold, said):
+    # The tiny model learns little, so the healthy case has a bar that no KL is below.
+    monkeypatch.setattr("digitvae.training.COLLAPSED_KL", threshold)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        train(tiny(beta=beta, learning_rate=0.03, epochs=4), dataset, tmp_path / "run", progress=False)
+    warned = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]
+    assert bool(warned) == said
+    assert all(text.startswith("the posterior has collapsed to the prior: kl is") for text in warned)
+
+
+def test_without_a_terminal_progress_is_a_line_an_epoch(tiny, dataset, tmp_path, capsys):
+    train(tiny(), dataset, tmp_path / "run")
+    out, err = capsys.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert len(lines) == 2
+    assert all(
+        line.startswith(f"epoch {i + 1}/2") and "validation elbo" in line for i, line in enumerate(lines)
+    )
+
+
+def test_a_taken_folder_is_refused_before_anything_is_built(tiny, dataset, tmp_path):
+    (tmp_path / "note").write_text("mine")
+    with pytest.raises(FileExistsError):
+        train(tiny(), dataset, tmp_path, progress=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["note"]
