@@ -1,0 +1,48 @@
+"""Measures of a model, of its codes, reconstructions and samples: arrays in, numbers out.
+
+Nothing here knows a model, a run or Keras, so that any generator can be measured by the same functions.
+SciPy, scikit-learn and scikit-image are imported when first needed.
+"""
+
+from __future__ import annotations
+
+from digitvae.measures.images import mse_per_image, psnr, ssim
+from digitvae.measures.latents import (
+    active_units,
+    aggregate_mismatch,
+    clustering_accuracy,
+    knn_accuracy,
+    linear_probe,
+    map_2d,
+)
+from digitvae.measures.samples import (
+    class_balance,
+    confidence,
+    frechet_distance,
+    kernel_distance,
+    memorisation,
+    nearest_neighbours,
+    precision_recall_density_coverage,
+)
+from digitvae.measures.statistics import bootstrap_interval, paired_difference
+
+__all__ = [
+    "active_units",
+    "aggregate_mismatch",
+    "bootstrap_interval",
+    "class_balance",
+    "clustering_accuracy",
+    "confidence",
+    "frechet_distance",
+    "kernel_distance",
+    "knn_accuracy",
+    "linear_probe",
+    "map_2d",
+    "memorisation",
+    "mse_per_image",
+    "nearest_neighbours",
+    "paired_difference",
+    "precision_recall_density_coverage",
+    "psnr",
+    "ssim",
+]

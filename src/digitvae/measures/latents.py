@@ -1,0 +1,255 @@
+"""What the latent code holds: how much of it is used, the labels in it, and whether it fills its prior."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from digitvae.measures._checks import Floats, Indices, as_labels, as_points, check_count, check_same_width
+from digitvae.measures._distances import row_blocks, squared_distances
+
+
+class Mismatch(TypedDict):
+    """What `aggregate_mismatch` finds."""
+
+    mean: Floats
+    variance: Floats
+    gaussian_kl: float
+    gaussian_kl_floor: float
+    energy_distance: float
+    energy_distance_floor: float
+
+
+def active_units(means: npt.ArrayLike, threshold: float = 0.01) -> int:
+    """Count the latents whose posterior mean depends on the image (Burda et al. 2016, section 5.2).
+
+    Args:
+        means: real (n, d), the posterior mean E[z|x] of n images, n at least 2.
+        threshold: variance over the images above which a latent is active.
+
+    Returns:
+        From 0 to d.
+
+    Raises:
+        ValueError: fewer than 2 images, or means that are not finite or not (n, d).
+    """
+    # Var_x(E[z|x]) > threshold
+    return int((as_points(means, "means", at_least=2).var(axis=0) > threshold).sum())
+
+
+def linear_probe(
+    train_latents: npt.ArrayLike,
+    train_labels: npt.ArrayLike,
+    test_latents: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+    seed: int = 0,
+) -> float:
+    """Return the test accuracy of multinomial logistic regression on standardised latents.
+
+    Args:
+        train_latents: real (n, d).
+        train_labels: integers (n,), at least two different ones.
+        test_latents: real (m, d).
+        test_labels: integers (m,).
+        seed: goes to scikit-learn; its L-BFGS solver draws nothing at random.
+
+    Returns:
+        Share of the test images that are classified correctly.
+
+    Raises:
+        ValueError: shapes that do not fit together, values that are not finite, or one class alone.
+    """
+    train, classes, test, truth = _labelled(train_latents, train_labels, test_latents, test_labels)
+    if len(np.unique(classes)) < 2:
+        raise ValueError(f"Expected train_labels of at least 2 classes. Received: all are {classes[0]}")
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
+    return float(np.mean(probe.fit(train, classes).predict(test) == truth))
+
+
+def knn_accuracy(
+    train_latents: npt.ArrayLike,
+    train_labels: npt.ArrayLike,
+    test_latents: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+    neighbours: int = 5,
+) -> float:
+    """Return the test accuracy of a vote among the nearest training codes.
+
+    Distances are Euclidean in the latents as they are: standardising would blow up the inactive ones' noise.
+
+    Args:
+        train_latents: real (n, d).
+        train_labels: integers (n,).
+        test_latents: real (m, d).
+        test_labels: integers (m,).
+        neighbours: how many vote, at most n; of a tie the smallest label wins.
+
+    Returns:
+        Share of the test images that are classified correctly.
+
+    Raises:
+        ValueError: shapes that do not fit together, values that are not finite, or too many neighbours.
+    """
+    train, classes, test, truth = _labelled(train_latents, train_labels, test_latents, test_labels)
+    check_count(neighbours, 1, len(train), "neighbours")
+    from sklearn.neighbors import KNeighborsClassifier
+
+    vote = KNeighborsClassifier(neighbours, algorithm="brute")
+    return float(np.mean(vote.fit(train, classes).predict(test) == truth))
+
+
+def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int = 0) -> float:
+    """Return how well k-means finds the classes without labels, as many clusters as classes.
+
+    Args:
+        latents: real (n, d).
+        labels: integers (n,).
+        seed: of the best of 10 starts of k-means.
+
+    Returns:
+        Share of points whose cluster is their class, under the best one-to-one naming of the clusters.
+
+    Raises:
+        ValueError: shapes that do not fit together or values that are not finite.
+    """
+    points = as_points(latents, "latents")
+    names, classes = np.unique(as_labels(labels, len(points), "labels"), return_inverse=True)
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # A collapsed posterior has fewer different codes than classes; the accuracy says it well enough.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        clusters = KMeans(len(names), n_init=10, random_state=seed).fit_predict(points)
+    counts = np.zeros((len(names), len(names)), np.int64)
+    np.add.at(counts, (clusters, classes), 1)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(points))
+
+
+def map_2d(
+    latents: npt.ArrayLike, seed: int = 0, method: Literal["tsne", "pca"] = "tsne", points: int = 2000
+) -> tuple[Floats, Indices]:
+    """Draw a map of the code: points that are near in it should be near on paper.
+
+    Args:
+        latents: real (n, d).
+        seed: goes to scikit-learn; t-SNE that starts at the plane draws nothing at random.
+        method: "pca", the plane of most variance, or "tsne" (van der Maaten & Hinton 2008), which starts
+            there. A code of one or two latents needs neither and is its own map.
+        points: at most so many of the n, evenly spaced; t-SNE takes about 10 seconds for 2,000.
+
+    Returns:
+        Positions float64 (m, 2), of no unit, and the rows int64 (m,) of the latents they belong to.
+
+    Raises:
+        ValueError: another method, no point, or latents that are not finite or not (n, d).
+    """
+    if method not in ("tsne", "pca"):
+        raise ValueError(f"Expected method 'tsne' or 'pca'. Received: method={method!r}")
+    check_count(points, 1, None, "points")
+    codes = as_points(latents, "latents")
+    indices = np.linspace(0, len(codes), min(points, len(codes)), endpoint=False).astype(np.int64)
+    codes = codes[indices]
+    if codes.shape[1] <= 2:
+        return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1]))), indices
+    plane = _principal_plane(codes)
+    spread = plane[:, 0].std()
+    # The plane shows three points as they are, and in a code that is constant there is nothing to arrange.
+    if method == "pca" or len(codes) <= 3 or spread == 0:
+        return plane, indices
+    from sklearn.manifold import TSNE
+
+    # The start is small, so that groups can still pass through one another (Kobak & Berens 2019).
+    tsne = TSNE(init=plane / spread * 1e-4, perplexity=min(30, (len(codes) - 1) / 3), random_state=seed)
+    return tsne.fit_transform(codes).astype(np.float64), indices
+
+
+def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> Mismatch:
+    """Measure how far the aggregate posterior is from the prior, in the prior's base noise u.
+
+    Take one draw of q(z|x) for each test image. If they follow the prior as a whole, they are standard normal
+    when mapped to u. Posterior means will not do: they spread less than the prior even in a perfect model.
+
+    Args:
+        latents_noise: real (n, d), u of one posterior draw for each of n images, n above d.
+        seed: of the standard normal draws that u is compared with.
+
+    Returns:
+        mean, variance: of each u, float64 (d,); 0 and 1 would be perfect.
+        gaussian_kl: KL from the Gaussian with their mean and covariance to N(0, I), nats; infinite where u
+            does not vary in some direction.
+        energy_distance: 2 E|u - v| - E|u - u'| - E|v - v'| for as many standard normal v (Szekely & Rizzo
+            2013); it notices every difference, also one that mean and covariance do not show.
+        gaussian_kl_floor, energy_distance_floor: the same for n standard normal draws in place of u, which
+            is what a perfect model would get, not 0.
+
+    Raises:
+        ValueError: not more rows than columns, or values that are not finite or not (n, d).
+    """
+    noise = as_points(latents_noise, "latents_noise", at_least=2)
+    count, dim = noise.shape
+    if count <= dim:
+        raise ValueError(f"Expected more rows than columns of latents_noise. Received: shape={noise.shape}")
+    generator = np.random.default_rng(seed)
+    normal, other = generator.standard_normal((2, count, dim))
+    within = _mean_distance(normal, normal)
+
+    def energy(points: Floats) -> float:
+        return 2 * _mean_distance(points, normal) - _mean_distance(points, points) - within
+
+    return {
+        "mean": noise.mean(axis=0),
+        "variance": noise.var(axis=0),
+        "gaussian_kl": _gaussian_kl(noise),
+        "gaussian_kl_floor": _gaussian_kl(other),
+        "energy_distance": energy(noise),
+        "energy_distance_floor": energy(other),
+    }
+
+
+def _labelled(
+    train_latents: npt.ArrayLike,
+    train_labels: npt.ArrayLike,
+    test_latents: npt.ArrayLike,
+    test_labels: npt.ArrayLike,
+) -> tuple[Floats, Indices, Floats, Indices]:
+    train, test = as_points(train_latents, "train_latents"), as_points(test_latents, "test_latents")
+    check_same_width(train, test, "train_latents and test_latents")
+    classes = as_labels(train_labels, len(train), "train_labels")
+    return train, classes, test, as_labels(test_labels, len(test), "test_labels")
+
+
+def _principal_plane(points: Floats) -> Floats:
+    """Return the coordinates along the two directions of most variance, (n, 2)."""
+    centred = points - points.mean(axis=0)
+    _, directions = np.linalg.eigh(centred.T @ centred)
+    plane = directions[:, :-3:-1]
+    # Eigenvectors have no sign of their own; the largest component is made positive.
+    largest = np.abs(plane).argmax(axis=0)
+    coordinates: Floats = centred @ (plane * np.sign(plane[largest, [0, 1]]))
+    return coordinates
+
+
+def _gaussian_kl(noise: Floats) -> float:
+    """Return KL(N(mean, covariance of the noise) || N(0, I)) in nats."""
+    mean = noise.mean(axis=0)
+    eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(noise, rowvar=False, bias=True)))
+    # Below this an eigenvalue is rounding, as the logarithm would be that is taken of it.
+    if eigenvalues[0] <= eigenvalues[-1] * len(eigenvalues) * np.finfo(np.float64).eps:
+        return float("inf")
+    # KL = 1/2 (tr S + m.m - d - log det S), trace and determinant being sum and product of the eigenvalues
+    return float(np.sum(eigenvalues - 1 - np.log(eigenvalues)) + mean @ mean) / 2
+
+
+def _mean_distance(a: Floats, b: Floats) -> float:
+    """Return the mean of |a_i - b_j| over all pairs."""
+    total = sum(float(np.sqrt(squared_distances(a[rows], b)).sum()) for rows in row_blocks(len(a), len(b)))
+    return total / (len(a) * len(b))

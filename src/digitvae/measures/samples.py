@@ -1,0 +1,334 @@
+"""How good generated images are: as real ones, as varied, and not copies.
+
+Most of them take features of a classifier, (n, f), or its class probabilities, (n, classes); the last two
+take pixels.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from digitvae.measures._checks import (
+    Floats,
+    Images,
+    Indices,
+    as_images,
+    as_points,
+    as_values,
+    check_count,
+    check_same_size,
+    check_same_width,
+)
+from digitvae.measures._distances import row_blocks, slices, squared_distances
+
+# A block of pixel distances is at most 2,000 x 2,000, and fewer where the images are large.
+_BLOCK_IMAGES, _BLOCK_PIXELS = 2000, 1 << 22
+
+# Confident is a classifier that gives one class more than this probability.
+_CONFIDENT = 0.9
+
+
+class Balance(TypedDict):
+    """What `class_balance` finds."""
+
+    fractions: Floats
+    entropy: float
+    total_variation: float
+
+
+def frechet_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
+    """Return the squared Frechet distance of Gaussians fitted to two sets of features (Heusel et al. 2017).
+
+    It equals the usual formula with the matrix square root, but never forms the covariances, so that singular
+    ones (unused features, fewer rows than features) lose no digits.
+
+    Args:
+        a: real (n, f), n at least 2.
+        b: real (m, f), m at least 2.
+
+    Returns:
+        At least 0, in squared units of the features.
+
+    Raises:
+        ValueError: shapes that do not fit together, too few rows, or values that are not finite.
+    """
+    first, second = _features(a, b, "a", "b", at_least=2)
+    # |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2). With S = R'R, the eigenvalues of S_a S_b are the
+    # squared singular values of R_a R_b', so that the last trace is the sum of these singular values.
+    shift = first.mean(axis=0) - second.mean(axis=0)
+    root_a, root_b = _covariance_root(first), _covariance_root(second)
+    spread = np.square(root_a).sum() + np.square(root_b).sum()
+    shared = np.linalg.svd(root_a @ root_b.T, compute_uv=False).sum()
+    return max(0.0, float(shift @ shift + spread - 2 * shared))
+
+
+def kernel_distance(
+    a: npt.ArrayLike,
+    b: npt.ArrayLike,
+    subsets: int = 100,
+    subset_size: int = 1000,
+    degree: int = 3,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the unbiased squared maximum mean discrepancy with a polynomial kernel (Binkowski et al. 2018).
+
+    Args:
+        a: real (n, f).
+        b: real (m, f).
+        subsets: how many times a subset of each is drawn and compared.
+        subset_size: rows of a subset, drawn without replacement; at least 2, at most n and m.
+        degree: of the kernel (x.y / f + 1)^degree.
+        seed: of the draws.
+
+    Returns:
+        Mean and standard deviation over the subsets. The mean may be below 0: 0 is its expectation for equal
+        distributions.
+
+    Raises:
+        ValueError: shapes that do not fit together, too large a subset, or values that are not finite.
+    """
+    first, second = _features(a, b, "a", "b", at_least=2)
+    check_count(subsets, 1, None, "subsets")
+    check_count(subset_size, 2, min(len(first), len(second)), "subset_size")
+    check_count(degree, 1, None, "degree")
+    generator = np.random.default_rng(seed)
+    values = np.empty(subsets)
+    for index in range(subsets):
+        x, y = (p[generator.choice(len(p), subset_size, replace=False)] for p in (first, second))
+        # MMD^2 = mean_{i != j} [k(x_i, x_j) + k(y_i, y_j)] - 2 mean_{i, j} k(x_i, y_j)
+        within = _kernel(x, x, degree) + _kernel(y, y, degree)
+        pairs = subset_size * (subset_size - 1)
+        values[index] = (within.sum() - within.trace()) / pairs - 2 * _kernel(x, y, degree).mean()
+    return float(values.mean()), float(values.std())
+
+
+def precision_recall_density_coverage(
+    real: npt.ArrayLike, fake: npt.ArrayLike, neighbours: int = 5
+) -> dict[str, float]:
+    """Tell realism from variety by balls around the points, which reach to their k-th nearest neighbour.
+
+    Precision and recall are those of Kynkaanniemi et al. (2019), density and coverage of Naeem et al. (2020).
+
+    Args:
+        real: real (n, f).
+        fake: real (m, f).
+        neighbours: k, below n and m.
+
+    Returns:
+        precision: share of fake points within a real point's ball.
+        recall: share of real points within a fake point's ball.
+        density: real balls a fake point lies in, over k; about 1 for equal distributions, and may be above.
+        coverage: share of real points with a fake point in their ball.
+
+    Raises:
+        ValueError: shapes that do not fit together, too many neighbours, or values that are not finite.
+    """
+    truth, made = _features(real, fake, "real", "fake", at_least=2)
+    check_count(neighbours, 1, min(len(truth), len(made)) - 1, "neighbours")
+    # Distances do not depend on the origin, but their rounding does.
+    centre = truth.mean(axis=0)
+    truth -= centre
+    made -= centre
+    truth_radii, made_radii = (_squared_radii(points, neighbours) for points in (truth, made))
+    balls = np.zeros(len(made), np.int64)
+    recalled = covered = 0
+    for rows in row_blocks(len(truth), len(made)):
+        squares = squared_distances(truth[rows], made)
+        recalled += int((squares < made_radii).any(axis=1).sum())
+        within = squares < truth_radii[rows, None]
+        covered += int(within.any(axis=1).sum())
+        balls += within.sum(axis=0)
+    return {
+        "precision": float((balls > 0).mean()),
+        "recall": recalled / len(truth),
+        "density": float(balls.mean()) / neighbours,
+        "coverage": covered / len(truth),
+    }
+
+
+def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None = None) -> Balance:
+    """Say how the samples are spread over the classes, each counted for its most probable class.
+
+    Args:
+        probabilities: real (n, classes), p(class | sample).
+        reference: real (classes,), the fractions to compare with, such as those of the training set; by
+            default all equal.
+
+    Returns:
+        fractions: share of each class, float64 (classes,).
+        entropy: of these fractions, nats; log(classes) if all are equal.
+        total_variation: half the summed difference to the reference, 0 to 1: the share of the samples that
+            would have to change class.
+
+    Raises:
+        ValueError: probabilities or reference that are negative or do not sum to 1, or of another shape.
+    """
+    rows = _probabilities(probabilities)
+    count, classes = rows.shape
+    if reference is None:
+        expected = np.full(classes, 1 / classes)
+    else:
+        expected = as_values(reference, "reference")
+        if len(expected) != classes or expected.min() < 0 or abs(expected.sum() - 1) > 1e-3:
+            raise ValueError(
+                f"Expected reference as {classes} fractions of sum 1. "
+                f"Received: {len(expected)} of sum {expected.sum():g}, the least {expected.min():g}"
+            )
+    fractions = np.bincount(rows.argmax(axis=1), minlength=classes) / count
+    present = fractions[fractions > 0]
+    return {
+        "fractions": fractions,
+        "entropy": float(np.sum(present * -np.log(present))),
+        "total_variation": float(np.abs(fractions - expected).sum() / 2),
+    }
+
+
+def confidence(probabilities: npt.ArrayLike) -> dict[str, float]:
+    """Say how sure the classifier is: unsure of blurred or broken digits.
+
+    Args:
+        probabilities: real (n, classes), p(class | sample).
+
+    Returns:
+        mean: of each sample's largest probability.
+        share_confident: share of the samples whose largest probability is above 0.9.
+
+    Raises:
+        ValueError: probabilities that are negative or do not sum to 1, or of another shape.
+    """
+    largest = _probabilities(probabilities).max(axis=1)
+    return {"mean": float(largest.mean()), "share_confident": float((largest > _CONFIDENT).mean())}
+
+
+def nearest_neighbours(samples: npt.ArrayLike, train: npt.ArrayLike, k: int = 1) -> tuple[Indices, Floats]:
+    """Find the training images that are nearest to each sample in pixel space.
+
+    Args:
+        samples: uint8 (n, height, width).
+        train: uint8 (m, height, width).
+        k: how many to find, at most m.
+
+    Returns:
+        Rows of the training images, int64 (n, k), the nearest first, and their distances, float64 (n, k): the
+        Euclidean norm over pixels in [0, 1], 0 for equal images. Of equal distances any may come first.
+
+    Raises:
+        ValueError: arrays that are not images of one size, or too large a k.
+    """
+    queries, images = as_images(samples, "samples"), as_images(train, "train")
+    check_same_size(queries, images, "samples and train")
+    check_count(k, 1, len(images), "k")
+    indices = np.empty((len(queries), k), np.int64)
+    squares = np.empty((len(queries), k))
+    step = max(1, min(_BLOCK_IMAGES, _BLOCK_PIXELS // images[0].size))
+    for rows in slices(len(queries), step):
+        # Grey levels are integers, for which the products and sums in float64 are exact.
+        block = _flat(queries[rows])
+        found: Indices = np.empty((len(block), 0), np.int64)
+        nearest: Floats = np.empty((len(block), 0))
+        for columns in slices(len(images), step):
+            far = squared_distances(block, _flat(images[columns]))
+            close = np.argpartition(far, min(k, far.shape[1]) - 1, axis=1)[:, :k]
+            found = np.hstack([found, close + columns.start])
+            nearest = np.hstack([nearest, np.take_along_axis(far, close, axis=1)])
+            order = np.argsort(nearest, axis=1, kind="stable")[:, :k]
+            found = np.take_along_axis(found, order, axis=1)
+            nearest = np.take_along_axis(nearest, order, axis=1)
+        indices[rows], squares[rows] = found, nearest
+    return indices, np.sqrt(squares) / 255
+
+
+def memorisation(samples: npt.ArrayLike, test: npt.ArrayLike, train: npt.ArrayLike) -> dict[str, float]:
+    """Ask whether samples are copies of training images, with test images as the measure of what is near.
+
+    Smooth images are nearer to every other image than sharp ones are, copied or not. That moves the first two
+    numbers as copies do. It leaves the third alone, which compares distances of the same sample.
+
+    Args:
+        samples: uint8 (n, height, width).
+        test: uint8 (m, height, width), images that were not trained on.
+        train: uint8 (l, height, width), those that were.
+
+    Returns:
+        median_ratio: median distance of samples to their nearest training image, over that of test images;
+            about 1 for fresh images, 0 for copies.
+        share_closer: share of samples that are closer to a training image than 99% of the test images are;
+            0.01 for fresh images, 1 for copies.
+        train_preference: how much oftener a sample's nearest image among train and test is of train than
+            chance, l / (l + m), has it; 0 for fresh images (somewhat below by chance), 1 for copies.
+
+    Raises:
+        ValueError: arrays that are not images of one size, or test images that are training images.
+    """
+    made, held_out, seen = as_images(samples, "samples"), as_images(test, "test"), as_images(train, "train")
+    made_to_seen, held_out_to_seen = _nearest(made, seen), _nearest(held_out, seen)
+    median = float(np.median(held_out_to_seen))
+    if median == 0:
+        raise ValueError(
+            "Expected test images other than train. Received: half of test or more are in train as well"
+        )
+    made_to_held_out = _nearest(made, held_out)
+    chance = len(seen) / (len(seen) + len(held_out))
+    # An image that stands in both sets prefers neither.
+    nearer = np.mean(made_to_seen < made_to_held_out) + chance * np.mean(made_to_seen == made_to_held_out)
+    return {
+        "median_ratio": float(np.median(made_to_seen)) / median,
+        "share_closer": float(np.mean(made_to_seen < np.quantile(held_out_to_seen, 0.01))),
+        "train_preference": float((nearer - chance) / (1 - chance)),
+    }
+
+
+def _features(
+    a: npt.ArrayLike, b: npt.ArrayLike, name_a: str, name_b: str, at_least: int
+) -> tuple[Floats, Floats]:
+    first, second = as_points(a, name_a, at_least), as_points(b, name_b, at_least)
+    check_same_width(first, second, f"{name_a} and {name_b}")
+    return first, second
+
+
+def _covariance_root(points: Floats) -> Floats:
+    """Return R (min(n, f), f) with R'R the unbiased covariance of the points."""
+    root: Floats = np.linalg.qr((points - points.mean(axis=0)) / np.sqrt(len(points) - 1)).R
+    return root
+
+
+def _kernel(x: Floats, y: Floats, degree: int) -> Floats:
+    base = x @ y.T / x.shape[1] + 1
+    power = base.copy()
+    for _ in range(degree - 1):  # some ten times faster than a general power
+        power *= base
+    return power
+
+
+def _squared_radii(points: Floats, neighbours: int) -> Floats:
+    """Return each point's squared distance to its k-th nearest other point, (n,)."""
+    radii = np.empty(len(points))
+    for rows in row_blocks(len(points), len(points)):
+        squares = squared_distances(points[rows], points)
+        # A point is not its own neighbour.
+        squares[np.arange(len(squares)), np.arange(rows.start, rows.stop)] = np.inf
+        squares.partition(neighbours - 1, axis=1)
+        radii[rows] = squares[:, neighbours - 1]
+    return radii
+
+
+def _flat(images: Images) -> Floats:
+    return images.reshape(len(images), -1).astype(np.float64)
+
+
+def _nearest(samples: Images, images: Images) -> Floats:
+    return nearest_neighbours(samples, images)[1][:, 0]
+
+
+def _probabilities(probabilities: npt.ArrayLike) -> Floats:
+    rows = as_points(probabilities, "probabilities")
+    if rows.shape[1] < 2 or rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3:
+        raise ValueError(
+            "Expected probabilities (n, classes) of sum 1 a row. "
+            f"Received: shape={rows.shape}, least={rows.min():g}, "
+            f"sums from {rows.sum(axis=1).min():g} to {rows.sum(axis=1).max():g}"
+        )
+    return rows
