@@ -30,7 +30,9 @@ class LinearGaussian:
     """p(x|z) with the decoder's output for z (n, k, latents)."""
 
     def __init__(self, z):
-        self.pixels = Gaussian(ops.matmul(z, W.T.astype("float32")) + B.astype("float32"), np.log(SCALE))
+        self.pixels = Gaussian(
+            ops.add(ops.matmul(z, W.T.astype("float32")), B.astype("float32")), np.log(SCALE)
+        )
 
     def log_prob(self, x):
         """Returns nats (n, k) for x (n, 1, pixels)."""

@@ -66,6 +66,13 @@ def test_a_run_keeps_history_model_and_checkpoint(run):
     }  # fmt: skip
 
 
+def test_a_run_finds_its_data_from_anywhere(tiny, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(digits.parent)
+    kept = train(tiny(data=digits.name, epochs=1), folder=tmp_path / "run", progress=False).config
+    assert Run.open(tmp_path / "run").config == kept
+    assert kept.data == str(digits.resolve())
+
+
 def test_the_saved_model_is_the_one_that_was_validated(run, dataset):
     _, (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
     measured = load(run.folder).evaluate(

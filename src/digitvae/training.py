@@ -60,6 +60,9 @@ def train(
     check(config)
     dataset = dataset or load_dataset(config.data)
     config = resolve_precision(config)
+    if config.data != "mnist" and Path(config.data).exists():
+        # A resume may happen in another working directory.
+        config = with_changes(config, data=str(Path(config.data).resolve()))
     run = Run.create(config, dataset.image_shape, dataset.sha256, folder)
     return _fit(run, dataset, resume=False, progress=progress, tensorboard=tensorboard)
 
