@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import keras
 import numpy as np
 import pytest
 
@@ -20,8 +21,8 @@ EPOCHS = 3
 SETTINGS = {
     "architecture": "dense", "width": 16, "blocks": 1, "latent_dim": 4, "prior": "flow", "flow_hidden": 8,
     "epochs": EPOCHS, "precision": "float32", "warmup_epochs": 1.5,
-    # 550 steps an epoch: long enough that a signal after an epoch lands inside the next one.
-    "batch_size": 1,
+    # Enough steps an epoch that a signal after an epoch lands inside the next one.
+    "batch_size": 4 if keras.backend.backend() == "torch" else 1,
 }  # fmt: skip
 
 

@@ -162,6 +162,7 @@ class Keeper(keras.callbacks.Callback):
         self.history: dict[str, list[float]] = {}
         self.epochs_done = 0
         self.first_loss: float | None = None
+        self.warned = False
 
     def start(self) -> int:
         """Keep the initial weights, so that there is something to go back to from the first epoch on."""
@@ -213,7 +214,8 @@ class Keeper(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(value)
         self.run.write_history(self.history)
         self._keep(epoch + 1)
-        if row["val_kl"] < COLLAPSED_KL:
+        if row["val_kl"] < COLLAPSED_KL and not self.warned:
+            self.warned = True
             warnings.warn(
                 f"the posterior has collapsed to the prior: kl is {row['val_kl']:.3g} nats after epoch "
                 f"{epoch + 1}, so the latents carry nothing; try warmup_epochs, free_bits, a lower beta or a "
