@@ -24,6 +24,13 @@ SETTINGS = {
     # Enough steps an epoch that a signal after an epoch lands inside the next one.
     "batch_size": 4 if keras.backend.backend() == "torch" else 1,
 }  # fmt: skip
+# A shell starts background jobs with interrupts ignored, and children inherit it: CI may be such a job.
+COMMAND = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from digitvae.cli import main
+sys.exit(main())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +41,7 @@ def command(environment, digits, tmp_path_factory):
 
     def start(*arguments):
         return subprocess.Popen(
-            [sys.executable, "-m", "digitvae", "train", *arguments, "--json"],
+            [sys.executable, "-c", COMMAND, "train", *arguments, "--json"],
             cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
 

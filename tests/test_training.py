@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import itertools
+import sys
 import warnings
 
 import numpy as np
@@ -308,3 +310,23 @@ def test_a_taken_folder_is_refused_before_anything_is_built(tiny, dataset, tmp_p
     with pytest.raises(FileExistsError):
         train(tiny(), dataset, tmp_path, progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["note"]
+
+
+def test_a_missing_tensorboard_is_said_before_anything_is_written(tiny, dataset, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match="Expected the package tensorboardX"):
+        train(tiny(), dataset, tmp_path / "run", progress=False, tensorboard=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_on_a_terminal_a_bar_runs_and_leaves_the_line_of_its_epoch(tiny, dataset, tmp_path, monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr("sys.stderr", Terminal())
+    train(tiny(epochs=2), dataset, tmp_path / "run")
+    shown = sys.stderr.getvalue()
+    assert shown.count("%|") >= 2
+    lines = [line for line in shown.split("\n") if " | validation elbo " in line]
+    assert [line.split("\r")[-1].split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]

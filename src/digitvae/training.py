@@ -58,6 +58,8 @@ def train(
         TrainingInterrupted: Ctrl-C; every finished epoch is kept.
     """
     check(config)
+    if tensorboard:
+        _summary_writer()  # a missing package must not leave a run folder behind
     dataset = dataset or load_dataset(config.data)
     config = resolve_precision(config)
     if config.data != "mnist" and Path(config.data).exists():
@@ -236,7 +238,7 @@ class Keeper(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A bar on a terminal; elsewhere, or when no bar is wanted, a line an epoch. Both on stderr."""
+    """A line an epoch and, on a terminal where it is wanted, a bar while the epoch runs. Both on stderr."""
 
     def __init__(self, bar: bool, epochs: int, steps: int):
         super().__init__()
@@ -247,13 +249,14 @@ class Progress(keras.callbacks.Callback):
         """Open the epoch's bar."""
         self.began = time.perf_counter()
         if self.with_bar:
-            layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining} {postfix}"
+            layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
             self.bar = tqdm(
                 total=self.steps,
                 desc=self._name(epoch),
                 bar_format=layout,
                 file=sys.stderr,
                 dynamic_ncols=True,
+                leave=False,
             )
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
@@ -263,16 +266,14 @@ class Progress(keras.callbacks.Callback):
             self.bar.update(batch + 1 - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Close the bar with the validation numbers, or print the line."""
+        """Replace the bar by the epoch's line."""
         logs = logs or {}
-        text = f"{_summary(logs)} | validation {_summary(logs, 'val_')}"
         if self.bar is not None:
-            self.bar.set_postfix_str(text)
             self.bar.close()
             self.bar = None
-        else:
-            seconds = time.perf_counter() - self.began
-            print(f"{self._name(epoch)} {seconds:.0f}s {text}", file=sys.stderr, flush=True)
+        seconds = time.perf_counter() - self.began
+        text = f"{_summary(logs)} | validation {_summary(logs, 'val_')}"
+        print(f"{self._name(epoch)} {seconds:.0f}s {text}", file=sys.stderr, flush=True)
 
     def _name(self, epoch: int) -> str:
         return f"epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"
@@ -285,14 +286,7 @@ def _summary(logs: dict[str, Any], prefix: str = "") -> str:
 def _tensorboard(run: Run, wanted: bool) -> list[keras.callbacks.Callback]:
     if not wanted:
         return []
-    try:
-        from tensorboardX import SummaryWriter
-    except ImportError as error:
-        raise ImportError(
-            "Expected the package tensorboardX for --tensorboard (pip install 'digitvae[tensorboard]'). "
-            "Received: it is not installed"
-        ) from error
-    writer = SummaryWriter(str(run.folder / "tensorboard"))
+    writer = _summary_writer()(str(run.folder / "tensorboard"))
 
     def write(epoch: int, logs: dict[str, Any]) -> None:
         for name, value in logs.items():
@@ -301,3 +295,14 @@ def _tensorboard(run: Run, wanted: bool) -> list[keras.callbacks.Callback]:
         writer.flush()
 
     return [keras.callbacks.LambdaCallback(on_epoch_end=write, on_train_end=lambda logs: writer.close())]
+
+
+def _summary_writer() -> type:
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise ImportError(
+            "Expected the package tensorboardX for --tensorboard (pip install 'digitvae[tensorboard]'). "
+            "Received: it is not installed"
+        ) from error
+    return SummaryWriter
