@@ -79,6 +79,20 @@ def test_damaged_data_are_never_built(project, kind, damage):
     assert not list(project.glob("built/*"))
 
 
+@pytest.mark.parametrize("damage", ["changed", "shortened", "missing"])
+def test_a_damaged_classifier_is_never_built(project, damage):
+    path = project / "src" / "digitvae" / "data" / "files" / "classifier.keras"
+    content = bytearray(path.read_bytes())
+    path.unlink()
+    content[len(content) // 2] ^= 1
+    if damage != "missing":
+        path.write_bytes(content if damage == "changed" else content[:-1000])
+    done = build(project, "wheel")
+    assert done.returncode != 0
+    assert "Expected a whole classifier file" in done.stdout + done.stderr
+    assert not list(project.glob("built/*"))
+
+
 def loaded_by(statement: str) -> set[str]:
     """Returns which heavy packages a fresh interpreter has loaded after a statement."""
     heavy = {"numpy", "keras", "matplotlib", "PIL", "scipy", "sklearn", "skimage", "tqdm"}

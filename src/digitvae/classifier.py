@@ -1,0 +1,95 @@
+"""The digit classifier whose features the measures of samples use.
+
+A small convolutional network, trained by `scripts/train_classifier.py` on the training part of MNIST and
+shipped as one file; `docs/classifier.md` says how good it is. It is made for 28 x 28 digits, light on dark.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from digitvae.data import as_images
+from digitvae.model import compiles_with_xla
+
+
+class Classifier:
+    """A network that gives features and class probabilities of digits: arrays in, arrays out.
+
+    Args:
+        network: model from uint8 (n, height, width) to features (n, f) and probabilities (n, classes).
+    """
+
+    def __init__(self, network: keras.Model):
+        self.network = network
+        self.image_shape: tuple[int, int] = tuple(network.input_shape[1:])
+        network.jit_compile = compiles_with_xla()
+
+    def features_and_probabilities(
+        self, images: npt.ArrayLike, batch_size: int = 256
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Run the network once over all images.
+
+        Args:
+            images: uint8 (n, height, width), or any form that `digitvae.data.as_images` takes.
+            batch_size: images at a time; it changes the result by rounding errors alone.
+
+        Returns:
+            Features float32 (n, f), not negative, from the layer before the last; probabilities float32
+            (n, classes), rows that sum to 1, class i being the digit i.
+
+        Raises:
+            ValueError: images of another size or not images at all, or a batch_size below 1.
+        """
+        images = as_images(images)
+        if images.shape[1:] != self.image_shape:
+            raise ValueError(
+                f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels, the size of the "
+                f"digits that the classifier knows. Received: {images.shape[1]}x{images.shape[2]}"
+            )
+        if batch_size < 1:
+            raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={batch_size}")
+        features, probabilities = (
+            np.empty((len(images), output.shape[1]), "float32") for output in self.network.outputs
+        )
+        for start in range(0, len(images), batch_size):
+            batch = images[start : start + batch_size]
+            rows = slice(start, start + len(batch))
+            # All batches have one shape, so that the function compiles once.
+            padded = np.pad(batch, [(0, batch_size - len(batch)), (0, 0), (0, 0)])
+            outputs = self.network.predict_on_batch(padded)
+            features[rows], probabilities[rows] = (output[: len(batch)] for output in outputs)
+        return features, probabilities
+
+
+@cache
+def load_classifier() -> Classifier:
+    """Return the shipped classifier; its file is read once a process.
+
+    Raises:
+        ValueError: the file is missing or damaged; installing digitvae again repairs it.
+    """
+    with as_file(files("digitvae.data").joinpath("files", "classifier.keras")) as path:
+        return read_classifier(path)
+
+
+def read_classifier(path: Path) -> Classifier:
+    """Read a classifier that `scripts/train_classifier.py` wrote (in safe mode: no code, no pickles).
+
+    Args:
+        path: the `.keras` file.
+
+    Raises:
+        ValueError: the file is missing or damaged.
+    """
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises many kinds for a missing or damaged archive
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ValueError(f"Expected a whole classifier file. Received: {path} ({reason})") from error
+    return Classifier(network)
