@@ -58,11 +58,11 @@ def test_nll_curve_refuses(k: Any, nll: Any) -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 40, 300])
 @pytest.mark.parametrize("used", [0, 1, "all"])
-def test_kl_per_latent(count: int, used: int | str) -> None:
+def test_nats_per_latent(count: int, used: int | str) -> None:
     many = count if used == "all" else min(int(used), count)
     values = np.r_[np.linspace(0.02, 3, many), np.linspace(-1e-4, 0.01, count - many)]
     np.random.default_rng(0).shuffle(values)
-    figure = figures.kl_per_latent(values)
+    figure = figures.nats_per_latent(values)
     axes = figure.axes[0]
     heights = [bar.get_height() for bar in axes.patches]
     np.testing.assert_array_equal(heights, np.sort(values)[::-1])
@@ -74,9 +74,9 @@ def test_kl_per_latent(count: int, used: int | str) -> None:
 
 
 @pytest.mark.parametrize("values", [[], [[1.0]], [float("inf")], 3.0])
-def test_kl_per_latent_refuses(values: Any) -> None:
+def test_nats_per_latent_refuses(values: Any) -> None:
     with pytest.raises(ValueError, match="Expected"):
-        figures.kl_per_latent(values)
+        figures.nats_per_latent(values)
 
 
 @pytest.mark.parametrize("latents", [[1], [1, 2, 40]])
@@ -184,5 +184,5 @@ def test_neighbours_refuses_other_shapes() -> None:
 
 @pytest.mark.parametrize("title", ["", "word " * 60, "$x_0.npy"])
 def test_titles_fit(title: str) -> None:
-    assert_nothing_cut(figures.kl_per_latent([1.0], title=title))
+    assert_nothing_cut(figures.nats_per_latent([1.0], title=title))
     assert_nothing_cut(figures.latent_map([[0.0, 1.0], [1.0, 0.0]], [0, 1], title=title))

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from digitvae.figures.canvas import load_matplotlib
 from digitvae.figures.curves import training_curves
-from digitvae.figures.measures import kl_per_latent, latent_map, neighbours, nll_curve, rate_distortion
+from digitvae.figures.measures import latent_map, nats_per_latent, neighbours, nll_curve, rate_distortion
 from digitvae.figures.mosaics import interpolations, latent_grid, reconstructions, samples
 from digitvae.figures.output import can_show, save, show
 
 __all__ = [
     "can_show",
     "interpolations",
-    "kl_per_latent",
     "latent_grid",
     "latent_map",
     "load_matplotlib",
+    "nats_per_latent",
     "neighbours",
     "nll_curve",
     "rate_distortion",

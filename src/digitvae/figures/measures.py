@@ -77,11 +77,14 @@ def nll_curve(
     return figure
 
 
-def kl_per_latent(values: ArrayLike, title: str = "What each latent carries") -> Figure:
-    """Draw the KL of each latent as bars, sorted, and mark where the latents in use end.
+def nats_per_latent(
+    values: ArrayLike, quantity: str = "KL", title: str = "What each latent carries"
+) -> Figure:
+    """Draw the KL, or another quantity in nats, of each latent as bars, and mark where those in use end.
 
     Args:
-        values: `(latents,)` nats, the mean over images, in any order.
+        values: `(latents,)` nats, the mean over images, in any order; they are drawn sorted.
+        quantity: what they are.
         title: stands above the bars.
 
     Returns:
@@ -93,7 +96,7 @@ def kl_per_latent(values: ArrayLike, title: str = "What each latent carries") ->
     nats = np.sort(_series(values, "values"))[::-1]
     used = int((nats > USED).sum())
     with style():
-        figure, axes = _chart(title, "latents, the most used first", "KL, nats")
+        figure, axes = _chart(title, "latents, the most used first", f"{quantity}, nats")
         axes.bar(
             np.arange(1, nats.size + 1),
             nats,

@@ -16,6 +16,7 @@ PROTOCOLS = {
     "dynamic": "dynamically binarised bits",
     "grey-256": "256 grey levels",
     "grey-density": "a density of grey pixels",
+    "samples": "images alone, without likelihoods",
 }
 """What the nats of each protocol are of."""
 

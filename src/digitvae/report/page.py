@@ -13,8 +13,11 @@ from typing import Any
 from digitvae.files import written_whole
 from digitvae.report.entry import PROTOCOLS, ReportEntry
 from digitvae.report.formats import count, duration, negated, number, significant, with_interval
-from digitvae.report.numbers import Column, class_balance, grouped, per_class, tables
+from digitvae.report.layout import Column, grouped
+from digitvae.report.nats import per_class
+from digitvae.report.numbers import tables
 from digitvae.report.pictures import picture
+from digitvae.report.quality import class_balance
 from digitvae.report.references import OTHER_PROTOCOLS, REFERENCES
 
 REFERENCE_DATA = "mnist"
@@ -186,6 +189,8 @@ def _standings(entries: Sequence[ReportEntry]) -> list[Standing]:
     for (protocol, _), group in grouped(enumerate(entries), lambda e: (e.protocol, e.data)):
         data = group[0][1].data_name
         comparable = data == REFERENCE_DATA
+        if protocol == "samples":
+            continue
         rivals = [_own(entry) for _, entry in group]
         if comparable:
             rivals += _known(protocol)

@@ -61,6 +61,11 @@ _KNOWN = {
         "Bars of the KL of each latent, from the largest to the smallest",
         "How many nats each latent carries. Latents at 0 are not used.",
     ),
+    "information_per_latent": (
+        "Information of each latent",
+        "Bars of the mutual information of the image and each latent, from the largest to the smallest",
+        "How many nats each latent alone tells of the image. Latents at 0 are not used.",
+    ),
     "rate_distortion": (
         "Error and latents",
         "A curve of the squared error falling with the number of latents kept",

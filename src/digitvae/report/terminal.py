@@ -7,7 +7,8 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 
 from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.numbers import Table, tables
+from digitvae.report.layout import Table
+from digitvae.report.numbers import tables
 
 WIDTH = 100
 _GAP = 2
