@@ -64,7 +64,9 @@ def test_stdout_is_the_evaluation_and_nothing_else(trained):
     done, run = trained
     result = json.loads(done.stdout)
     assert result == json.loads((run / "evaluation.json").read_text())
-    assert set(result) == {"protocol", "test", "train_seconds", "wall_seconds"}
+    assert set(result) == {
+        "schema_version", "protocol", "seed", "test", "train_seconds", "wall_seconds"
+    }  # fmt: skip
     assert result["test"]["images"] == 100
     assert 0 < result["train_seconds"] < result["wall_seconds"]
 

@@ -9,8 +9,9 @@ import pytest
 from scipy import special, stats
 
 from digitvae.data import Dataset, fixed_bits
-from digitvae.evaluation import evaluate, mean_squared_error, pca_mse, protocol
+from digitvae.evaluation import evaluate, protocol
 from digitvae.evaluation.likelihood import likelihood_terms
+from digitvae.evaluation.quick import mean_squared_error, pca_mse
 
 pytestmark = pytest.mark.backend
 

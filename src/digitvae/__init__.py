@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from digitvae.building import build
     from digitvae.config import RECIPES, Config, resolve
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
-    from digitvae.evaluation import evaluate
+    from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.figures import show
-    from digitvae.gallery import draw_figures
+    from digitvae.gallery import draw_evaluation, draw_figures
     from digitvae.latent import interpolate, noise_plane
     from digitvae.model import VAE
     from digitvae.runs import Run, load
@@ -29,22 +29,26 @@ _HOMES = {
     "model": ("VAE",),
     "runs": ("Run", "load"),
     "training": ("resume", "train"),
-    "evaluation": ("evaluate",),
+    "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
     "latent": ("interpolate", "noise_plane"),
     "figures": ("show",),
-    "gallery": ("draw_figures",),
+    "gallery": ("draw_evaluation", "draw_figures"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
     "RECIPES",
+    "SCHEMA_VERSION",
     "VAE",
     "Config",
     "Dataset",
+    "Evaluation",
     "Run",
     "build",
+    "draw_evaluation",
     "draw_figures",
     "evaluate",
+    "evaluate_fully",
     "fixed_bits",
     "interpolate",
     "load",
@@ -53,6 +57,7 @@ __all__ = [
     "read_images",
     "resolve",
     "resume",
+    "score_samples",
     "show",
     "split_validation",
     "train",

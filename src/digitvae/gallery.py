@@ -9,6 +9,7 @@ import numpy as np
 
 from digitvae import figures
 from digitvae.data import Dataset
+from digitvae.evaluation import Evaluation
 from digitvae.latent import interpolate, noise_plane
 from digitvae.model import VAE
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def draw_figures(
     vae: VAE, dataset: Dataset, history: dict[str, list[float]], folder: str | Path, seed: int = 0
-) -> list[Figure]:
+) -> dict[str, Figure]:
     """Draw the figures of a trained model and save each as a PNG.
 
     Args:
@@ -30,13 +31,11 @@ def draw_figures(
         seed: chooses the noise of the samples and the test images.
 
     Returns:
-        The figures, in that order.
+        The figures by name, in that order.
 
     Raises:
         OSError: the folder cannot be written.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     plane, quantiles, axes = noise_plane(vae)
     originals = _some_of_each(dataset, 20, seed)
     start, end = _pairs(dataset, 8, seed)
@@ -51,9 +50,81 @@ def draw_figures(
     }
     if history:
         drawn["training_curves"] = figures.training_curves(history)
+    _save(drawn, folder)
+    return drawn
+
+
+def draw_evaluation(
+    vae: VAE, dataset: Dataset, evaluation: Evaluation, folder: str | Path
+) -> dict[str, Figure]:
+    """Draw the figures of a full evaluation and save each as a PNG.
+
+    Args:
+        vae: the model.
+        dataset: its data.
+        evaluation: what `evaluate_fully` returned for them.
+        folder: where the files go; it is made if need be.
+
+    Returns:
+        The figures by name: `best_reconstructions`, `worst_reconstructions`, `nll_curve`, `kl_per_latent` (or
+        `information_per_latent`, where latents have no KL of their own), `rate_distortion`, `latent_map` and
+        `neighbours`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    numbers = evaluation.numbers
+    curve, distortion = numbers["nll_curve"], numbers["rate_distortion"]
+    best, worst = (dataset.test_images[rows] for rows in evaluation.extremes)
+    labels = dataset.test_labels
+    # Only under a standard normal prior has a latent a KL of its own.
+    carried, quantity = "kl_per_latent", "KL"
+    if numbers["latents"][carried] is None:
+        carried, quantity = "information_per_latent", "mutual information with the image"
+    drawn = {
+        "best_reconstructions": figures.reconstructions(
+            best, vae.reconstruct(best), "The best reconstructions of test digits"
+        ),
+        "worst_reconstructions": figures.reconstructions(
+            worst, vae.reconstruct(worst), "The worst reconstructions of test digits"
+        ),
+        "nll_curve": figures.nll_curve(curve["k"], curve["nll"], numbers["test"]["elbo"]),
+        carried: figures.nats_per_latent(numbers["latents"][carried], quantity),
+        "rate_distortion": figures.rate_distortion(
+            [point["latents"] for point in distortion],
+            [point["mse"] for point in distortion],
+            [point["pca_mse"] for point in distortion],
+        ),
+        "latent_map": figures.latent_map(
+            evaluation.map, None if labels is None else labels[evaluation.map_images]
+        ),
+        "neighbours": figures.neighbours(evaluation.generated[: len(evaluation.nearest)], evaluation.nearest),
+    }
+    _save(drawn, folder)
+    return drawn
+
+
+def draw_samples(samples: np.ndarray, nearest: np.ndarray) -> dict[str, Figure]:
+    """Draw samples of any generator, and the training images that are nearest to the first of them.
+
+    Args:
+        samples: uint8 (n, height, width).
+        nearest: uint8 (m, height, width), m at most n.
+
+    Returns:
+        The figures `samples` and `neighbours`.
+    """
+    return {
+        "samples": figures.samples(samples[:100], "The samples"),
+        "neighbours": figures.neighbours(samples[: len(nearest)], nearest),
+    }
+
+
+def _save(drawn: dict[str, Figure], folder: str | Path) -> None:
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
-    return list(drawn.values())
 
 
 def _some_of_each(dataset: Dataset, n: int, seed: int) -> np.ndarray:

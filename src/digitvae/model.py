@@ -167,15 +167,33 @@ class VAE(keras.Model):
         Raises:
             ValueError: images of another size, or not images at all.
         """
+        mean, log_scale = self.encode_posterior(images, batch_size)
+        if not sample:
+            return mean
+        noise = np.random.default_rng(seed).standard_normal(mean.shape, "float32")
+        return mean + np.exp(log_scale) * noise
+
+    def encode_posterior(self, images, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """Compress images to the whole posterior, not to a point alone.
+
+        Args:
+            images: uint8 (n, height, width).
+            batch_size: images at a time.
+
+        Returns:
+            The mean and the natural logarithm of the standard deviation of q(z|x), both float32
+            (n, latent_dim).
+
+        Raises:
+            ValueError: images of another size, or not images at all.
+        """
         images = self._checked(images)
-        rng = np.random.default_rng(seed)
-        latents = np.empty((len(images), self.latent_dim), "float32")
+        outputs = np.empty((len(images), 2 * self.latent_dim), "float32")
         for rows, batch in _batches(images, batch_size):
-            outputs = self.encoder.predict_on_batch(batch.astype("float32") / 255)[: rows.stop - rows.start]
-            mean, log_scale = np.split(np.asarray(outputs, "float32"), 2, axis=-1)
-            noise = rng.standard_normal(mean.shape, "float32") if sample else 0.0
-            latents[rows] = mean + np.exp(log_scale) * noise
-        return latents
+            values = self.encoder.predict_on_batch(batch.astype("float32") / 255)
+            outputs[rows] = values[: rows.stop - rows.start]
+        mean, log_scale = (np.ascontiguousarray(part) for part in np.split(outputs, 2, axis=1))
+        return mean, log_scale
 
     def decode(self, latents, batch_size: int = 256) -> np.ndarray:
         """Turn latents into images, the mean of p(x|z).

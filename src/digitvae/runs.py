@@ -111,10 +111,19 @@ class Run:
             ) from error
         return cls(folder, config, image_shape)
 
+    def read_json(self, name: str) -> Any:
+        """Read a JSON file of the run folder.
+
+        Raises:
+            OSError: the file is missing or cannot be read.
+            ValueError: it holds no JSON.
+        """
+        return json.loads((self.folder / name).read_text(encoding="utf-8"))
+
     @property
     def data_sha256(self) -> str:
         """The hash of the data the run was trained on."""
-        return json.loads((self.folder / "config.json").read_text(encoding="utf-8"))["data_sha256"]
+        return self.read_json("config.json")["data_sha256"]
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write a JSON file into the run folder and return its path."""

@@ -83,7 +83,7 @@ def test_npz_without_known_keys_is_refused(tmp_path, make_images, refused):
         "x_train",
         "train_images",
         "images",
-        "unnamed",
+        "one array of any name",
         f"{path} with keys=['answers', 'pictures']",
     ):
         load_dataset(path)

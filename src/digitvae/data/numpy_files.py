@@ -16,7 +16,6 @@ _LAYOUTS = (
     ("train_images", "train_labels", "test_images", "test_labels"),
     ("images", "labels", "test_images", "test_labels"),
 )
-_UNNAMED = "arr_0"  # what numpy.savez calls an array that was given no name
 
 
 def read_npy(path: Path) -> Part:
@@ -42,15 +41,16 @@ def read_npz(path: Path) -> Source:
     Args:
         path: a file with the keys `x_train` (`y_train`, `x_test`, `y_test`), or `train_images`
             (`train_labels`, `test_images`, `test_labels`), or `images` (`labels`, `test_images`,
-            `test_labels`), those in parentheses being optional; or with one unnamed array.
+            `test_labels`), those in parentheses being optional; or with one array of any name.
 
     Raises:
         ValueError: if the file is damaged, has none of these keys, or holds Python objects or anything but
             images.
     """
     arrays = _load_archive(path)
-    if set(arrays) == {_UNNAMED}:
-        return Source(make_part(arrays[_UNNAMED], None, str(path)), None)
+    if len(arrays) == 1:
+        (only,) = arrays.values()
+        return Source(make_part(only, None, str(path)), None)
     for train_images, train_labels, test_images, test_labels in _LAYOUTS:
         if train_images not in arrays:
             continue
@@ -62,19 +62,22 @@ def read_npz(path: Path) -> Source:
         )
     layouts = "; ".join(f"{first} (optional: {', '.join(rest)})" for first, *rest in _LAYOUTS)
     raise ValueError(
-        f"Expected an .npz file with the keys {layouts}; or one unnamed array. "
+        f"Expected an .npz file with the keys {layouts}; or one array of any name. "
         f"Received: {path} with keys={sorted(arrays)}"
     )
 
 
 def _load_archive(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """Load the arrays whose names mean something here; any others are named but not read."""
-    wanted = {_UNNAMED}.union(*_LAYOUTS)
+    """Load the arrays whose names mean something here, or a single one; others are named but not read."""
+    wanted = set().union(*_LAYOUTS)
     # Opened here, since NumPy leaves a damaged file open.
     with path.open("rb") as file:
         try:
             with np.load(file, allow_pickle=False) as archive:
-                return {key: archive[key] if key in wanted else np.empty(0) for key in archive.files}
+                single = len(archive.files) == 1
+                return {
+                    key: archive[key] if single or key in wanted else np.empty(0) for key in archive.files
+                }
         except Exception as error:  # the type depends on where the damage is
             raise _unreadable(path) from error
 

@@ -1,112 +1,19 @@
-"""Measuring a model on fixed test bits: the bound, the likelihood and reconstructions."""
+"""Measuring a model: quickly at the end of a training (`evaluate`), or in full (`evaluate_fully`)."""
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from digitvae.evaluation.complete import Evaluation, evaluate_fully
+from digitvae.evaluation.protocols import SCHEMA_VERSION, check, protocol
+from digitvae.evaluation.quick import evaluate
+from digitvae.evaluation.samples import SampleScores, score_samples
 
-import numpy as np
-
-from digitvae.data import Dataset, fixed_bits
-from digitvae.distributions import Bernoulli, DiscretisedLogisticMixture
-from digitvae.evaluation.likelihood import likelihood_terms
-from digitvae.model import VAE
-
-
-def evaluate(
-    vae: VAE,
-    dataset: Dataset,
-    draws: int = 10,
-    nll_draws: int = 500,
-    nll_images: int = 1000,
-    seed: int = 0,
-    progress: bool = False,
-) -> dict[str, Any]:
-    """Measure a model on the test set of a data set.
-
-    Args:
-        vae: the model.
-        dataset: its data; the test images are measured, the training images only fit the PCA beside it.
-        draws: posterior draws an image for elbo, reconstruction and kl, on all test images.
-        nll_draws: k of the importance-weighted bound.
-        nll_images: number of test images for it, evenly spaced over the test set.
-        seed: seed of the noise.
-        progress: show a progress bar on stderr where that is a terminal.
-
-    Returns:
-        {"protocol": ..., "test": {...}} with the names of the run folder's `evaluation.json`; elbo,
-        reconstruction, kl and nll in nats per image, mse and pca_mse per pixel of [0, 1].
-
-    Raises:
-        ValueError: images of another size than the model's, or counts below 1.
-    """
-    for name, value in {"draws": draws, "nll_draws": nll_draws, "nll_images": nll_images}.items():
-        if value < 1:
-            raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value}")
-    if dataset.image_shape != vae.image_shape:
-        raise ValueError(f"Expected images of {vae.image_shape} pixels. Received: {dataset.image_shape}")
-    images = fixed_bits(dataset.test_images) if vae.binarization == "dynamic" else dataset.test_images
-    every = likelihood_terms(vae, images, draws, seed, progress=progress)
-    subset = np.unique(np.linspace(0, len(images), min(nll_images, len(images)), endpoint=False).astype(int))
-    nll = -float(likelihood_terms(vae, images[subset], nll_draws, seed, subset, progress).bound.mean())
-    return {
-        "protocol": protocol(vae),
-        "test": {
-            "images": len(images),
-            "elbo": -float(every.reconstruction.mean() + every.kl.mean()),
-            "elbo_draws": draws,
-            "reconstruction": float(every.reconstruction.mean()),
-            "kl": float(every.kl.mean()),
-            "nll": nll,
-            "nll_k": nll_draws,
-            "nll_images": len(subset),
-            "bits_per_dim": nll / (math.prod(vae.image_shape) * math.log(2)),
-            "mse": mean_squared_error(dataset.test_images, vae.reconstruct(dataset.test_images)),
-            "pca_mse": pca_mse(dataset.train_images, dataset.test_images, vae.latent_dim),
-        },
-    }
-
-
-def protocol(vae: VAE) -> str:
-    """Name what the nats are nats of; numbers of different protocols cannot be compared.
-
-    Returns:
-        "dynamic" (bits drawn from the grey values), "grey-256" (256 grey levels) or "grey-density" (a
-        density on [0, 1], whose nats can be negative).
-    """
-    if vae.likelihood is Bernoulli:
-        return "dynamic"
-    return "grey-256" if vae.likelihood is DiscretisedLogisticMixture else "grey-density"
-
-
-def mean_squared_error(images: np.ndarray, others: np.ndarray) -> float:
-    """Return the mean over images and pixels of the squared difference, pixels in [0, 1].
-
-    Args:
-        images: uint8 (n, height, width).
-        others: uint8 (n, height, width).
-    """
-    total = sum(
-        float(np.square((images[i : i + 1000].astype("float64") - others[i : i + 1000]) / 255).sum())
-        for i in range(0, len(images), 1000)
-    )
-    return total / images.size
-
-
-def pca_mse(train_images: np.ndarray, test_images: np.ndarray, components: int) -> float:
-    """Return the test reconstruction error of principal components fitted on the training images.
-
-    Args:
-        train_images: uint8 (n, height, width).
-        test_images: uint8 (m, height, width).
-        components: how many; fewer where the data have no more.
-
-    Returns:
-        The mean squared error per pixel of [0, 1].
-    """
-    from sklearn.decomposition import PCA
-
-    train = train_images.reshape(len(train_images), -1).astype("float32") / 255
-    test = test_images.reshape(len(test_images), -1).astype("float32") / 255
-    pca = PCA(min(components, *train.shape), random_state=0).fit(train)
-    return float(np.square(test - pca.inverse_transform(pca.transform(test))).mean())
+__all__ = [
+    "SCHEMA_VERSION",
+    "Evaluation",
+    "SampleScores",
+    "check",
+    "evaluate",
+    "evaluate_fully",
+    "protocol",
+    "score_samples",
+]

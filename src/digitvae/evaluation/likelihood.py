@@ -46,6 +46,7 @@ def likelihood_terms(
     indices: np.ndarray | None = None,
     progress: bool = False,
     curve: Sequence[int] = (),
+    posteriors: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> ImageTerms:
     """Estimate the bound's terms and the importance-weighted bound (Burda et al. 2016) of every image.
 
@@ -57,30 +58,39 @@ def likelihood_terms(
         indices: the images' numbers, (n,), which choose their noise; by default 0 to n - 1.
         progress: show a progress bar on stderr where that is a terminal.
         curve: numbers of draws, each at most `draws`, at which the bound is wanted too.
+        posteriors: means and log-scales of the posteriors to draw from, each (n, latent_dim); by default the
+            encoder's.
 
     Returns:
         The terms of every image.
+
+    Raises:
+        ValueError: grey images for a dynamic model, or posteriors of another shape.
     """
     indices = np.arange(len(images)) if indices is None else indices
+    means, log_scales = vae.encode_posterior(images) if posteriors is None else posteriors
+    if not means.shape == log_scales.shape == (len(images), vae.latent_dim):
+        raise ValueError(
+            f"Expected means and log-scales of shape {(len(images), vae.latent_dim)}. "
+            f"Received: shapes={means.shape}, {log_scales.shape}"
+        )
     chunk = min(draws, 64)
-    batch_size = max(1, min(DECODES_AT_ONCE // chunk, len(images)))
+    batch_size = even_batch_size(len(images), DECODES_AT_ONCE // chunk)
     function = Terms(vae)
     sums = np.zeros((2, len(images)))
     log_total = np.full(len(images), -np.inf)
     bounds = np.empty((len(curve), len(images)))
-    with tqdm(
-        total=len(images),
-        desc=f"k={draws}",
-        unit=" images",
-        leave=False,
-        disable=not (progress and sys.stderr.isatty()),
-    ) as bar:
+    with progress_bar(len(images), f"k={draws}", " images", progress) as bar:
         for start in range(0, len(images), batch_size):
             rows = slice(start, min(start + batch_size, len(images)))
-            x = _padded(images[rows], batch_size)
+            inputs = {
+                "x": padded(pixels(vae, images[rows]), batch_size),
+                "mean": padded(means[rows], batch_size),
+                "log_scale": padded(log_scales[rows], batch_size),
+            }
             done = 0
             for noise in _noise(seed, indices[rows], draws, chunk, vae.latent_dim):
-                inputs = {"images": x, "noise": _padded(_padded(noise, chunk, 1), batch_size)}
+                inputs["noise"] = padded(padded(noise, chunk, 1), batch_size)
                 size = noise.shape[1]
                 out = np.asarray(function.predict_on_batch(inputs), "float64")
                 values = out[: rows.stop - start, :, :size]
@@ -103,7 +113,7 @@ def _log_sum_exp(values: np.ndarray) -> np.ndarray:
 
 
 class Terms(keras.Model):
-    """The terms of the bound at given noise, as a Keras model, so that every backend compiles it.
+    """The terms of the bound at given posteriors and noise, as a Keras model: every backend compiles it.
 
     Args:
         vae: the model that is measured.
@@ -115,29 +125,72 @@ class Terms(keras.Model):
         self.jit_compile = compiles_with_xla()
 
     def call(self, inputs: dict[str, Any]):
-        """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k), for images and noise (n, k, d)."""
+        """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k).
+
+        Args:
+            inputs: "x", (n, height, width) in [0, 1]; "mean" and "log_scale" of the posteriors, (n, d);
+                "noise", (n, k, d).
+        """
         vae = self.vae
-        x = vae.observe(inputs["images"])
-        posterior = vae.posterior(x)
-        posterior = Gaussian(ops.expand_dims(posterior.mean, 1), ops.expand_dims(posterior.log_scale, 1))
+        posterior = Gaussian(*(ops.expand_dims(inputs[name], 1) for name in ("mean", "log_scale")))
         z = posterior.from_noise(inputs["noise"])
         likelihood = vae.likelihood(vae.decode_params(z))
-        return ops.stack(
-            terms(ops.expand_dims(x, 1), z, posterior, vae.prior.distribution(vae.posterior), likelihood), 1
-        )
+        prior = vae.prior.distribution(vae.posterior)
+        return ops.stack(terms(ops.expand_dims(inputs["x"], 1), z, posterior, prior, likelihood), 1)
 
 
 def _noise(seed: int, indices: np.ndarray, draws: int, chunk: int, latent_dim: int) -> Iterator[np.ndarray]:
     """Yield (n, k, latent_dim) pieces of each image's own stream; their size does not change the stream."""
-    streams = [np.random.Generator(np.random.Philox(key=[seed, int(i)])) for i in indices]
+    streams = image_streams(seed, indices)
     for start in range(0, draws, chunk):
         size = min(chunk, draws - start)
         yield np.stack([stream.standard_normal((size, latent_dim), "float32") for stream in streams])
 
 
-def _padded(values: np.ndarray, size: int, axis: int = 0) -> np.ndarray:
+# What every measure of single images needs.
+
+
+def image_streams(seed: int, indices: np.ndarray, purpose: int = 0) -> list[np.random.Generator]:
+    """Return the random streams of images.
+
+    Args:
+        seed: seed of all noise.
+        indices: the images' numbers.
+        purpose: what the numbers are for; streams of two purposes never meet.
+    """
+    # The counter's highest word: 2 ** 192 blocks of numbers lie between two purposes.
+    counter = [0, 0, 0, purpose]
+    return [np.random.Generator(np.random.Philox(counter=counter, key=[seed, int(i)])) for i in indices]
+
+
+def pixels(vae: VAE, images: np.ndarray) -> np.ndarray:
+    """Return what the likelihood is of: float32 in [0, 1].
+
+    Raises:
+        ValueError: grey images for a dynamic model. It could draw bits from them, but only others each time.
+    """
+    if vae.binarization == "dynamic" and not np.isin(images, (0, 255)).all():
+        raise ValueError(
+            "Expected bits, 0 or 255, for a model with binarization='dynamic'. Received: grey images"
+        )
+    return images.astype("float32") / 255
+
+
+def even_batch_size(count: int, most: int) -> int:
+    """Return a size of batches, at most `most` or else 1, of which the last needs little padding."""
+    batches = math.ceil(count / max(1, most))
+    return math.ceil(count / batches) if batches else 1
+
+
+def padded(values: np.ndarray, size: int, axis: int = 0) -> np.ndarray:
     """Pad with zeros to one size, so that functions compile once."""
     missing = size - values.shape[axis]
     return (
         np.pad(values, [(0, missing if i == axis else 0) for i in range(values.ndim)]) if missing else values
     )
+
+
+def progress_bar(total: int, description: str, unit: str, wanted: bool) -> tqdm:
+    """Return a progress bar on stderr, which shows where it is wanted and stderr is a terminal."""
+    shown = wanted and sys.stderr.isatty()
+    return tqdm(total=total, desc=description, unit=unit, leave=False, disable=not shown)

@@ -1,21 +1,16 @@
-"""The command line. Nothing heavy is imported before a verb runs."""
+"""`digitvae train`: a model, its run folder, its quick evaluation and its figures."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import logging
-import os
-import sys
-import tempfile
 import time
-import traceback
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import digitvae
+from digitvae.cli.common import add_common_arguments, number, start_backend, whole
 from digitvae.config import (
     ARCHITECTURES,
     BINARIZATIONS,
@@ -29,7 +24,6 @@ from digitvae.config import (
     resolve,
 )
 
-BACKENDS = ("tensorflow", "jax", "torch")
 STARTED = time.perf_counter()
 
 
@@ -57,30 +51,6 @@ class TrainOptions:
 TrainSteps = Callable[[TrainOptions], dict[str, Any]]
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run `digitvae VERB ...` and return the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
-    parser = _Parser(prog="digitvae", description="Variational autoencoders for handwritten digits.")
-    parser.add_argument("--version", action="version", version=f"digitvae {digitvae.__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
-    verb = verbs.add_parser(
-        "train", help="train a model, measure it and draw its figures", description=TRAIN_TEXT
-    )
-    _add_train_arguments(verb)
-    return _guarded(lambda: _train(parser.parse_args(argv), train_steps), argv)
-
-
-def run_script(steps: TrainSteps, argv: Sequence[str] | None = None) -> int:
-    """Run a script that takes the options of `digitvae train`; returns the exit code.
-
-    Args:
-        steps: does the work and returns the result as `evaluation.json` holds it.
-        argv: the arguments, by default the process's own.
-    """
-    parser = _Parser(prog="vae.py", description=TRAIN_TEXT)
-    _add_train_arguments(parser)
-    return _guarded(lambda: _train(parser.parse_args(argv), steps), argv)
-
-
 def train_steps(options: TrainOptions) -> dict[str, Any]:
     """Train, measure, draw: what `digitvae train` does.
 
@@ -99,7 +69,9 @@ def train_steps(options: TrainOptions) -> dict[str, Any]:
     return finish(run, result, drawn, options)
 
 
-def finish(run: digitvae.Run, result: dict[str, Any], drawn: list, options: TrainOptions) -> dict[str, Any]:
+def finish(
+    run: digitvae.Run, result: dict[str, Any], drawn: dict[str, Any], options: TrainOptions
+) -> dict[str, Any]:
     """Add the times, write `evaluation.json`, report, and show the figures where there is a screen.
 
     Args:
@@ -122,7 +94,7 @@ def finish(run: digitvae.Run, result: dict[str, Any], drawn: list, options: Trai
     else:
         print(report(result))
         print(f"\nRun folder: {run.folder} (figures in {run.folder / 'figures'})", flush=True)
-        digitvae.show(drawn)
+        digitvae.show(list(drawn.values()))
     return result
 
 
@@ -182,7 +154,8 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
 ]
 
 
-def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
+def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `digitvae train`."""
     default = Config()
     recipes = "; ".join(f"{name}: {reason}" for name, (reason, _) in RECIPES.items())
     parser.add_argument("--recipe", metavar="NAME", help=f"named settings. {recipes}")
@@ -194,20 +167,19 @@ def _add_train_arguments(parser: argparse.ArgumentParser) -> None:
         if isinstance(kind, tuple):
             parser.add_argument(flag, dest=field, choices=kind, help=shown)
         else:
-            convert: Any = {_WHOLE: _whole, _NUMBER: _number, "text": str}[kind]
+            convert: Any = {_WHOLE: whole, _NUMBER: number, "text": str}[kind]
             parser.add_argument(flag, dest=field, type=convert, metavar=kind.split()[-1].upper(), help=shown)
-    parser.add_argument("--backend", choices=BACKENDS, help="default: KERAS_BACKEND, else tensorflow")
     parser.add_argument("--run", metavar="DIR", help="run folder to write (default: runs/<time>-<recipe>)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an unfinished run: its folder, or latest")
     parser.add_argument("--no-progress-bar", action="store_true", help="a line an epoch instead of a bar")
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write TensorBoard events into the run folder"
     )
-    parser.add_argument("--json", action="store_true", help="machine-readable result on stdout")
-    parser.add_argument("--debug", action="store_true", help="full traceback when something fails")
+    add_common_arguments(parser)
 
 
-def _train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
+def train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
+    """Check the arguments, start the backend and do the work."""
     given = {field: getattr(arguments, field) for _, field, _, _ in _CONFIG_FLAGS}
     settings = {"recipe": arguments.recipe, "config": arguments.config, "run": arguments.run, **given}
     if arguments.resume is not None:
@@ -218,7 +190,7 @@ def _train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
                 f"Received: {', '.join(extra)}"
             )
     config = resolve(arguments.recipe, arguments.config, **given)
-    _start_backend(arguments.backend)
+    start_backend(arguments.backend)
     options = TrainOptions(
         config,
         arguments.run,
@@ -228,99 +200,3 @@ def _train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
         arguments.json,
     )
     steps(options)
-
-
-def _start_backend(name: str | None) -> None:
-    """Import Keras on the wanted backend, without the lines that TensorFlow prints at every start."""
-    if name is not None:
-        os.environ["KERAS_BACKEND"] = name
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # Keras imports Matplotlib, which fails on a bad MPLBACKEND; a run needs no windows.
-    from digitvae.figures import load_matplotlib
-
-    load_matplotlib()
-    # TensorFlow writes them to the file descriptor before its log level counts, so that is where they are
-    # held back; they come out when the import fails.
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as held:
-        os.dup2(held.fileno(), 2)
-        try:
-            import keras
-        except ModuleNotFoundError as error:
-            wanted = name or os.environ.get("KERAS_BACKEND", "tensorflow")
-            raise ConfigError(
-                f"Expected the backend {wanted} to be installed (pip install 'digitvae[{wanted}]'). "
-                f"Received: no module {error.name}"
-            ) from error
-        except BaseException:
-            held.seek(0)
-            os.write(kept, held.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-    if name is not None and keras.backend.backend() != name:
-        raise ConfigError(
-            f"Expected backend {name}, but Keras is loaded already. "
-            f"Received: backend {keras.backend.backend()}"
-        )
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line, like all others."""
-
-    def __init__(self, **kwargs):
-        super().__init__(allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message} ({self.prog} --help lists what there is)")
-
-
-def _whole(text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"Expected a whole number. Received: {text}") from None
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"Expected a number. Received: {text}") from None
-
-
-def _guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
-    """Turn exceptions into one line on stderr and an exit code."""
-    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
-    warnings.showwarning = _show_warning
-    try:
-        work()
-    except KeyboardInterrupt as error:
-        return _fail(str(error) or "interrupted", 130, debug)
-    except ConfigError as error:
-        return _fail(str(error), 2, debug)
-    except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
-        # A reader that went away (`... | head`) is no error worth a line.
-        if isinstance(error, BrokenPipeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        return _fail(str(error) or type(error).__name__, 1, debug)
-    except Exception as error:
-        return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
-    return 0
-
-
-def _fail(message: str, code: int, debug: bool) -> int:
-    if debug:
-        traceback.print_exc()
-    line = " ".join(message.split())
-    print(f"digitvae: {'' if code == 130 else 'error: '}{line}", file=sys.stderr)
-    return code
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
-    if issubclass(category, RuntimeWarning | UserWarning):
-        print(f"digitvae: warning: {message}", file=sys.stderr)

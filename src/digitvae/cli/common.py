@@ -1,0 +1,127 @@
+"""What every verb shares: options, how a backend starts, and how errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from digitvae.config import ConfigError
+
+BACKENDS = ("tensorflow", "jax", "torch")
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others."""
+
+    def __init__(self, **kwargs):
+        super().__init__(allow_abbrev=False, **kwargs)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what becomes one line and exit code 2."""
+        raise ConfigError(f"{message} ({self.prog} --help lists what there is)")
+
+
+def add_common_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that every verb takes."""
+    parser.add_argument("--backend", choices=BACKENDS, help="default: KERAS_BACKEND, else tensorflow")
+    parser.add_argument("--json", action="store_true", help="machine-readable result on stdout")
+    parser.add_argument("--debug", action="store_true", help="full traceback when something fails")
+
+
+def start_backend(name: str | None) -> None:
+    """Import Keras on the wanted backend, without the lines that TensorFlow prints at every start."""
+    if name is not None:
+        os.environ["KERAS_BACKEND"] = name
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    # Keras imports Matplotlib, which fails on a bad MPLBACKEND; a run needs no windows.
+    from digitvae.figures import load_matplotlib
+
+    load_matplotlib()
+    # TensorFlow writes them to the file descriptor before its log level counts, so that is where they are
+    # held back; they come out when the import fails.
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            import keras
+        except ModuleNotFoundError as error:
+            wanted = name or os.environ.get("KERAS_BACKEND", "tensorflow")
+            raise ConfigError(
+                f"Expected the backend {wanted} to be installed (pip install 'digitvae[{wanted}]'). "
+                f"Received: no module {error.name}"
+            ) from error
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+    if keras.backend.backend() != "tensorflow":
+        # When Keras saves a model it imports any TensorFlow, only to ask whether a value is one of its
+        # tensors: seconds, half a gigabyte and lines of log that nobody on another backend wants.
+        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+    if name is not None and keras.backend.backend() != name:
+        raise ConfigError(
+            f"Expected backend {name}, but Keras is loaded already. "
+            f"Received: backend {keras.backend.backend()}"
+        )
+
+
+def whole(text: str) -> int:
+    """Read a whole number from the command line."""
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"Expected a whole number. Received: {text}") from None
+
+
+def number(text: str) -> float:
+    """Read a number from the command line."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"Expected a number. Received: {text}") from None
+
+
+def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
+    """Turn exceptions into one line on stderr and an exit code."""
+    debug = "--debug" in (sys.argv[1:] if argv is None else argv)
+    warnings.showwarning = _show_warning
+    try:
+        work()
+    except KeyboardInterrupt as error:
+        return _fail(str(error) or "interrupted", 130, debug)
+    except ConfigError as error:
+        return _fail(str(error), 2, debug)
+    except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
+        # A reader that went away (`... | head`) is no error worth a line.
+        if isinstance(error, BrokenPipeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+        return _fail(str(error) or type(error).__name__, 1, debug)
+    except Exception as error:
+        return _fail(f"unexpected {type(error).__name__}: {error} (--debug shows where)", 1, debug)
+    return 0
+
+
+def _fail(message: str, code: int, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    line = " ".join(message.split())
+    print(f"digitvae: {'' if code == 130 else 'error: '}{line}", file=sys.stderr)
+    return code
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    if issubclass(category, RuntimeWarning | UserWarning):
+        print(f"digitvae: warning: {message}", file=sys.stderr)

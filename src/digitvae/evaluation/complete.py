@@ -1,0 +1,261 @@
+"""The evaluation that a reviewer would ask for: likelihood, code, reconstructions, samples of a model."""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from digitvae import measures
+from digitvae.data import Dataset
+from digitvae.evaluation.annealing import annealed_likelihood
+from digitvae.evaluation.latents import measure_latents
+from digitvae.evaluation.likelihood import ImageTerms, likelihood_terms
+from digitvae.evaluation.protocols import SCHEMA_VERSION, evenly_spaced, measured_images, protocol
+from digitvae.evaluation.quick import pca_errors
+from digitvae.evaluation.refinement import refine_posteriors
+from digitvae.evaluation.samples import mixture_samples, score_samples
+from digitvae.model import VAE
+
+GENERATED = 10_000
+REFINED_IMAGES = 500
+AIS_IMAGES, AIS_CHAINS, AIS_TEMPERATURES = 100, 16, 50
+AIS_DRAWS = 1000
+"""k of the importance sampling beside it."""
+EXTREMES = 20
+"""Reconstructions shown at each end."""
+KEPT_LATENTS = 8
+"""Points of the rate-distortion curve."""
+
+
+class Evaluation(NamedTuple):
+    """Numbers, and the arrays behind the pictures."""
+
+    numbers: dict[str, Any]
+    """The object of `evaluation.json` (docs/evaluation_schema.md), without the times."""
+    nll: np.ndarray
+    """NLL of every test image, float64 (n,), to compare models image by image."""
+    elbo: np.ndarray
+    """ELBO of every test image, float64 (n,)."""
+    generated: np.ndarray
+    """Samples, uint8 (at most 100, height, width)."""
+    nearest: np.ndarray
+    """Training images nearest to the first samples, uint8 (m, height, width)."""
+    extremes: np.ndarray
+    """Numbers of the test images with the smallest and the largest squared error, int64 (2, m)."""
+    map: np.ndarray
+    """Positions of codes on a map, float64 (m, 2)."""
+    map_images: np.ndarray
+    """The test images on the map, int64 (m,)."""
+
+
+def evaluate_fully(
+    vae: VAE,
+    dataset: Dataset,
+    samples: int = 128,
+    refine: int = 0,
+    ais: bool = False,
+    seed: int = 0,
+    progress: bool = False,
+) -> Evaluation:
+    """Measure all about a model on the test set of a data set.
+
+    Args:
+        vae: the model.
+        dataset: its data. The training images teach the probes, the PCA and the mixture; the test images are
+            measured.
+        samples: k, posterior draws an image for all likelihood numbers.
+        refine: optimisation steps of each image's posterior, on up to 500 test images; 0 for none.
+        ais: also estimate the likelihood by annealed importance sampling, on up to 100 test images.
+        seed: seed of all noise.
+        progress: show progress on stderr where that is a terminal.
+
+    Returns:
+        The evaluation.
+
+    Raises:
+        ValueError: samples below 1, refine below 0, images of another size, or weights that are not finite.
+    """
+    if samples < 1:
+        raise ValueError(f"Expected samples to be at least 1. Received: samples={samples}")
+    if refine < 0:
+        raise ValueError(f"Expected refine to be at least 0. Received: refine={refine}")
+    say = _Stages(progress)
+    bits = measured_images(vae, dataset)
+    steps = sorted({k for k in (1, 10, 100, 1000) if k < samples} | {samples})
+    terms = likelihood_terms(vae, bits, samples, seed, progress=progress, curve=steps)
+    refined = _refined(vae, bits, refine, samples, seed, progress) if refine else None
+    annealed = _annealed(vae, bits, seed, progress) if ais else None
+
+    say("reconstructions")
+    reconstructed = vae.reconstruct(dataset.test_images)
+    errors = measures.mse_per_image(dataset.test_images, reconstructed)
+    principal = pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)
+    test = _likelihood(terms, samples, vae) | {
+        "mse": float(errors.mean()),
+        "psnr": measures.psnr(dataset.test_images, reconstructed),
+        "ssim": measures.ssim(dataset.test_images, reconstructed),
+        "pca_mse": float(principal[-1]),
+    }
+    distortion = rate_distortion(vae, dataset, principal)
+    say("latent code")
+    code = measure_latents(vae, dataset, seed)
+    say("samples")
+    count = min(GENERATED, max(2, len(dataset.test_images)))
+    generated = vae.generate(count, seed=seed)
+    scores = score_samples(generated, dataset, mixture_samples(vae, dataset, count, seed), seed)
+    say(None)
+
+    order = np.argsort(errors, kind="stable")
+    shown = min(EXTREMES, len(order))
+    numbers = {
+        "schema_version": SCHEMA_VERSION,
+        "protocol": protocol(vae),
+        "seed": seed,
+        "test": test,
+        "nll_curve": {"k": steps, "nll": [-float(row.mean()) for row in terms.curve]},
+        "per_class": _per_class(terms, dataset.test_labels),
+        "refined": refined,
+        "ais": annealed,
+        "latents": code.numbers,
+        "rate_distortion": distortion,
+        "samples": scores.numbers,
+    }
+    return Evaluation(
+        numbers,
+        nll=-terms.bound,
+        elbo=-(terms.reconstruction + terms.kl),
+        generated=generated[:100],
+        nearest=scores.nearest,
+        extremes=np.stack([order[:shown], order[::-1][:shown]]),
+        map=code.map,
+        map_images=code.map_images,
+    )
+
+
+def rate_distortion(vae: VAE, dataset: Dataset, principal: np.ndarray) -> list[dict[str, float]]:
+    """Measure reconstructions from the most used latents alone, the others at their mean over the codes.
+
+    Latents are ranked by the variance of their posterior mean, over that of their posterior.
+
+    Args:
+        vae: the model.
+        dataset: its data.
+        principal: errors of 1 to latent_dim principal components, (latent_dim,).
+
+    Returns:
+        Objects of `latents`, how many are kept, increasing, `mse`, per pixel of [0, 1], and `pca_mse`, of as
+        many principal components.
+    """
+    images = dataset.test_images
+    codes, log_scale = vae.encode_posterior(images)
+    used = codes.var(axis=0) / np.exp(2 * log_scale).mean(axis=0)
+    order = np.argsort(-used, kind="stable")
+    kept = np.unique(np.geomspace(1, vae.latent_dim, min(KEPT_LATENTS, vae.latent_dim)).round().astype(int))
+    found = []
+    for latents in kept:
+        truncated = np.broadcast_to(codes.mean(axis=0), codes.shape).copy()
+        truncated[:, order[:latents]] = codes[:, order[:latents]]
+        error = measures.mse_per_image(images, vae.decode(truncated)).mean()
+        pca = float(principal[latents - 1])
+        found.append({"latents": int(latents), "mse": float(error), "pca_mse": pca})
+    return found
+
+
+def _likelihood(terms: ImageTerms, samples: int, vae: VAE) -> dict[str, Any]:
+    elbo, nll = -(terms.reconstruction + terms.kl), -terms.bound
+    return {
+        "images": len(nll),
+        "elbo": float(elbo.mean()),
+        "elbo_interval": _interval(elbo),
+        "elbo_draws": samples,
+        "reconstruction": float(terms.reconstruction.mean()),
+        "kl": float(terms.kl.mean()),
+        "nll": float(nll.mean()),
+        "nll_interval": _interval(nll),
+        "nll_k": samples,
+        "nll_images": len(nll),
+        "bits_per_dim": float(nll.mean()) / (math.prod(vae.image_shape) * math.log(2)),
+    }
+
+
+def _interval(values: np.ndarray) -> list[float] | None:
+    return list(measures.bootstrap_interval(values)) if len(values) > 1 else None
+
+
+def _per_class(terms: ImageTerms, labels: np.ndarray | None) -> list[dict[str, Any]]:
+    if labels is None:
+        return []
+    found = []
+    for label in np.unique(labels):
+        rows = labels == label
+        reconstruction, kl = float(terms.reconstruction[rows].mean()), float(terms.kl[rows].mean())
+        found.append(
+            {
+                "label": int(label),
+                "images": int(rows.sum()),
+                "elbo": -(reconstruction + kl),
+                "reconstruction": reconstruction,
+                "kl": kl,
+                "nll": -float(terms.bound[rows].mean()),
+            }
+        )
+    return found
+
+
+def _refined(
+    vae: VAE, bits: np.ndarray, steps: int, samples: int, seed: int, progress: bool
+) -> dict[str, Any]:
+    """Measure what posteriors fitted to each image gain: the amortisation gap (Cremer et al. 2018)."""
+    chosen = evenly_spaced(REFINED_IMAGES, len(bits))
+    images = bits[chosen]
+    posteriors = refine_posteriors(vae, images, steps, seed=seed, indices=chosen, progress=progress)
+    before = likelihood_terms(vae, images, samples, seed, chosen, progress)
+    after = likelihood_terms(vae, images, samples, seed, chosen, progress, posteriors=posteriors)
+    elbo, refined = (-(terms.reconstruction + terms.kl) for terms in (before, after))
+    return {
+        "steps": steps,
+        "images": len(images),
+        "elbo": float(refined.mean()),
+        "elbo_before": float(elbo.mean()),
+        "amortisation_gap": float((refined - elbo).mean()),
+        "amortisation_gap_interval": _interval(refined - elbo),
+        "nll": -float(after.bound.mean()),
+        "nll_before": -float(before.bound.mean()),
+    }
+
+
+def _annealed(vae: VAE, bits: np.ndarray, seed: int, progress: bool) -> dict[str, Any]:
+    """Estimate the likelihood of some images in a second way, beside importance sampling of the same."""
+    chosen = evenly_spaced(AIS_IMAGES, len(bits))
+    images = bits[chosen]
+    nll = -annealed_likelihood(
+        vae, images, AIS_CHAINS, AIS_TEMPERATURES, seed=seed, indices=chosen, progress=progress
+    )
+    other = -likelihood_terms(vae, images, AIS_DRAWS, seed, chosen, progress).bound
+    return {
+        "images": len(images),
+        "chains": AIS_CHAINS,
+        "temperatures": AIS_TEMPERATURES,
+        "nll": float(nll.mean()),
+        "interval": _interval(nll),
+        "is_nll": float(other.mean()),
+        "is_interval": _interval(other),
+        "is_k": AIS_DRAWS,
+        "difference": float((nll - other).mean()),
+        "difference_interval": _interval(nll - other),
+    }
+
+
+class _Stages:
+    """Says on a terminal what is being measured, on one line that the next one replaces."""
+
+    def __init__(self, progress: bool):
+        self.wanted = progress and sys.stderr.isatty()
+
+    def __call__(self, stage: str | None) -> None:
+        if self.wanted:
+            text = "" if stage is None else f"measuring {stage} ..."
+            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

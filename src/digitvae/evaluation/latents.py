@@ -1,0 +1,143 @@
+"""What a model's codes are worth: how many are used, what they know, whether they fill the prior."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from digitvae import measures
+from digitvae.data import Dataset, fixed_bits
+from digitvae.evaluation.protocols import evenly_spaced
+from digitvae.model import VAE
+from digitvae.priors import StandardNormalPrior
+
+PROBE_IMAGES = 10_000
+"""Training images behind the linear probe, a model of a few hundred numbers."""
+INFORMATION_IMAGES = 2000
+"""Test images behind the information of each latent, which is far below the logarithm of their number."""
+BLOCK = 1000
+"""Rows at a time where all images meet all others."""
+
+
+class LatentCode(NamedTuple):
+    """Measures of the code, and where the map puts the test images."""
+
+    numbers: dict[str, Any]
+    """The part `latents` of the evaluation."""
+    map: np.ndarray
+    """Positions float64 (m, 2) of a part of the test images."""
+    map_images: np.ndarray
+    """Which test images these are, int64 (m,)."""
+
+
+def measure_latents(vae: VAE, dataset: Dataset, seed: int = 0) -> LatentCode:
+    """Measure the latent code of a data set.
+
+    The information-theoretic numbers are of the posteriors of the measured pixels (the fixed test bits of a
+    dynamic model); the others are of the posterior means of the grey images, which is what `encode` gives.
+
+    Args:
+        vae: the model.
+        dataset: its training images teach the probes, its test images are measured.
+        seed: seed of the posterior draws, the clusters and the reference draws.
+    """
+    bits = fixed_bits(dataset.test_images) if vae.binarization == "dynamic" else dataset.test_images
+    mean, log_scale = (part.astype("float64") for part in vae.encode_posterior(bits))
+    noise = np.random.default_rng(seed).standard_normal(mean.shape)
+    draws = mean + np.exp(log_scale) * noise
+    codes = vae.encode(dataset.test_images)
+    some = evenly_spaced(INFORMATION_IMAGES, len(mean))
+    carried = information_per_latent(draws[some], mean[some], log_scale[some])
+    kl = None
+    if isinstance(vae.prior, StandardNormalPrior):
+        # KL(N(m, s^2) || N(0, 1)) = (m^2 + s^2 - 1) / 2 - log s
+        kl = ((mean**2 + np.exp(2 * log_scale) - 1) / 2 - log_scale).mean(axis=0)
+    numbers: dict[str, Any] = {
+        "latent_dim": vae.latent_dim,
+        "active_units": measures.active_units(codes) if len(codes) > 1 else None,
+        "kl_per_latent": None if kl is None else sorted(kl.tolist(), reverse=True),
+        "information_per_latent": sorted(carried.tolist(), reverse=True),
+        "mutual_information": mutual_information(draws, mean, log_scale),
+        "mutual_information_limit": math.log(len(mean)),
+        "mismatch": _mismatch(vae, draws, seed),
+        **_label_scores(vae, dataset, codes, seed),
+    }
+    return LatentCode(numbers, *measures.map_2d(codes, seed))
+
+
+def information_per_latent(draws: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
+    """Estimate the mutual information of the image and each latent on its own.
+
+    It is E[log q(z_j|x) - log q(z_j)] with q(z_j) the mixture of all images' posteriors. Under a standard
+    normal prior a latent's KL is this plus the mismatch of q(z_j) and the prior (Hoffman & Johnson 2016).
+
+    Args:
+        draws: float (n, d), one posterior draw an image.
+        mean: float (n, d).
+        log_scale: float (n, d).
+
+    Returns:
+        float64 (d,), nats, at most log n.
+    """
+    return np.array(
+        [mutual_information(draws[:, [j]], mean[:, [j]], log_scale[:, [j]]) for j in range(draws.shape[1])]
+    )
+
+
+def mutual_information(draws: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> float:
+    """Estimate the mutual information of image and code from below (Hoffman & Johnson 2016).
+
+    The mixture of the images' posteriors stands for q(z). It holds each image's own posterior, so that the
+    estimate cannot pass log n: a code that tells all images apart gives about that, whatever else it knows.
+
+    Args:
+        draws: float (n, d), one posterior draw an image.
+        mean: float (n, d).
+        log_scale: float (n, d).
+
+    Returns:
+        Nats, at most log n.
+    """
+    count, dim = mean.shape
+    # log N(z; m, s^2) = -(z^2 / s^2 - 2 z m / s^2 + m^2 / s^2) / 2 - log s - d/2 log 2 pi, as three products
+    precision = np.exp(-2 * log_scale)
+    weighted = mean * precision
+    constant = -0.5 * (mean * weighted).sum(axis=1) - log_scale.sum(axis=1) - dim / 2 * math.log(2 * math.pi)
+    total = 0.0
+    for start in range(0, count, BLOCK):
+        z = draws[start : start + BLOCK]
+        log_q = -0.5 * z**2 @ precision.T + z @ weighted.T + constant
+        own = log_q[np.arange(len(z)), np.arange(start, start + len(z))]
+        largest = log_q.max(axis=1)
+        mixture = largest + np.log(np.exp(log_q - largest[:, None]).mean(axis=1))
+        total += float((own - mixture).sum())
+    return total / count
+
+
+def _mismatch(vae: VAE, draws: np.ndarray, seed: int) -> dict[str, float | None] | None:
+    """Compare the draws, mapped to the prior's base noise, with a standard normal."""
+    if len(draws) <= vae.latent_dim:
+        return None
+    found = measures.aggregate_mismatch(vae.noise_from_latents(draws), seed)
+    names = ("gaussian_kl", "gaussian_kl_floor", "energy_distance", "energy_distance_floor")
+    values: dict[str, float] = {name: found[name] for name in names}  # type: ignore[literal-required]
+    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+
+
+def _label_scores(vae: VAE, dataset: Dataset, codes: np.ndarray, seed: int) -> dict[str, float | None]:
+    """Ask how well the codes tell the labels; all None where there are none or one alone."""
+    names = ("linear_probe", "knn", "clustering")
+    labels, truth = dataset.train_labels, dataset.test_labels
+    if labels is None or truth is None or len(np.unique(labels)) < 2:
+        return dict.fromkeys(names)
+    train = vae.encode(dataset.train_images)
+    taken = evenly_spaced(PROBE_IMAGES, len(train))
+    if len(np.unique(labels[taken])) < 2:
+        taken = np.arange(len(train))
+    return {
+        "linear_probe": measures.linear_probe(train[taken], labels[taken], codes, truth),
+        "knn": measures.knn_accuracy(train, labels, codes, truth, neighbours=min(5, len(train))),
+        "clustering": measures.clustering_accuracy(codes, truth, seed),
+    }
