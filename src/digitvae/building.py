@@ -16,6 +16,7 @@ from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLo
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from digitvae.objectives import ELBO, IWAE, Objective
+from digitvae.optimizers import Muon
 from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
 
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
@@ -24,6 +25,7 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "continuous_bernoulli": ContinuousBernoulli,
     "discretised_logistic": DiscretisedLogisticMixture,
 }
+OPTIMIZERS = {"muon": Muon, "adam": keras.optimizers.Adam}
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -111,9 +113,9 @@ def build(
 
 
 def compile_model(vae: VAE, config: Config, steps_per_epoch: int = 1) -> None:
-    """Give the model the optimiser that a config describes: Adam with a cosine decay to zero."""
+    """Give the model the optimiser that a config describes, its rate decaying to zero along a cosine."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
-    vae.compile(optimizer=keras.optimizers.Adam(rate), jit_compile=compiles_with_xla())
+    vae.compile(optimizer=OPTIMIZERS[config.optimizer](rate), jit_compile=compiles_with_xla())
 
 
 def _prior(config: Config, image_shape: tuple[int, int], images: np.ndarray | None) -> Prior:

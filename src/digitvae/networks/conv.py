@@ -1,18 +1,22 @@
-"""Residual convolutional networks that do their work on a coarse grid.
+"""Residual convolutional networks that do most of their work on a coarse grid.
 
-The first layer takes patches of 4 x 4 pixels as one cell, so a 28 x 28 digit becomes a 7 x 7 grid; the
-decoder ends with the way back, a pixel shuffle (Shi et al. 2016). Transposed convolutions are avoided:
-they are ten times slower than their arithmetic on a CPU. Images that are not a multiple of the cell are
-padded with background and the decoder's output is cropped; larger images take more stride-2 stages until
-the grid is at most 8 x 8, so the time a cell costs does not depend on the image's size.
+The first layer takes small patches of pixels as cells, so a 28 x 28 digit becomes a 14 x 14 grid of half the
+channels, where one block looks at strokes; the next layer halves the grid to 7 x 7, where the other blocks
+are. The decoder goes the same way back and ends with a pixel shuffle (Shi et al. 2016). Transposed
+convolutions are avoided: they are ten times slower than their arithmetic on a CPU. Images that are not a
+multiple of the coarsest cell are padded with background and the decoder's output is cropped; larger images
+take larger patches and more halvings until the grid is at most 8 x 8.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import keras
 from keras import layers
 
-PATCH = 4
+SMALL_IMAGE = 32
+"""Largest side, in pixels, of images whose patches are 2 x 2; those of larger ones are 4 x 4."""
 LARGEST_GRID = 8
 
 
@@ -24,22 +28,23 @@ def conv_encoder(
     Args:
         image_shape: (height, width) of the images.
         outputs: size of the vector.
-        width: channels.
-        blocks: residual blocks on the coarsest grid.
+        width: channels on the coarsest grid; the finer ones have half as many.
+        blocks: residual blocks on the coarsest grid; the finer ones have one.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
         A functional model, float (n, height, width) in [0, 1] -> float32 (n, outputs).
     """
-    stages, padding = _geometry(image_shape)
+    patch, stages, padding = _geometry(image_shape)
     images = keras.Input(image_shape, name="images")
     x = layers.Reshape((*image_shape, 1), dtype=dtype)(images)
     if any(sum(side) for side in padding):
         x = layers.ZeroPadding2D(padding, dtype=dtype)(x)
-    x = layers.Conv2D(width, PATCH, strides=PATCH, dtype=dtype)(x)
-    for _ in range(stages):
-        x = _residual(x, width, 1, dtype)
-        x = layers.Conv2D(width, 2, strides=2, dtype=dtype)(x)
+    channels = _channels(width, stages)
+    x = layers.Conv2D(channels[0], patch, strides=patch, dtype=dtype)(x)
+    for fine, coarse in pairwise(channels):
+        x = _residual(x, fine, 1, dtype)
+        x = layers.Conv2D(coarse, 2, strides=2, dtype=dtype)(x)
     x = _residual(x, width, blocks, dtype)
     x = layers.Activation("relu", dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
@@ -60,42 +65,48 @@ def conv_decoder(
         image_shape: (height, width) of the images.
         channels: parameters a pixel.
         latent_dim: size of the code.
-        width: channels of the hidden layers.
-        blocks: residual blocks on the coarsest grid.
+        width: channels on the coarsest grid; the finer ones have half as many.
+        blocks: residual blocks on the coarsest grid; the finer ones have one.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
         A functional model, float (n, latent_dim) -> float32 (n, height, width, channels).
     """
-    stages, padding = _geometry(image_shape)
-    cell = PATCH * 2**stages
+    patch, stages, padding = _geometry(image_shape)
+    cell = patch * 2**stages
     grid = tuple((size + sum(side)) // cell for size, side in zip(image_shape, padding, strict=True))
     latents = keras.Input((latent_dim,), name="latents")
     x = layers.Dense(grid[0] * grid[1] * width, dtype=dtype)(latents)
     x = layers.Reshape((*grid, width), dtype=dtype)(x)
     x = _residual(x, width, blocks, dtype)
-    for _ in range(stages):
-        x = layers.Conv2D(4 * width, 1, dtype=dtype)(x)
+    for fine in reversed(_channels(width, stages)[:-1]):
+        x = layers.Conv2D(4 * fine, 1, dtype=dtype)(x)
         x = _pixel_shuffle(x, 2, dtype)
-        x = _residual(x, width, 1, dtype)
+        x = _residual(x, fine, 1, dtype)
     x = layers.Activation("relu", dtype=dtype)(x)
-    x = layers.Conv2D(PATCH**2 * channels, 3, padding="same", dtype=dtype, name="output")(x)
-    x = _pixel_shuffle(x, PATCH, "float32")
+    x = layers.Conv2D(patch**2 * channels, 3, padding="same", dtype=dtype, name="output")(x)
+    x = _pixel_shuffle(x, patch, "float32")
     if any(sum(side) for side in padding):
         x = layers.Cropping2D(padding, dtype="float32")(x)
     return keras.Model(latents, x, name="decoder")
 
 
-def _geometry(image_shape: tuple[int, int]) -> tuple[int, tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the number of stride-2 stages and the (before, after) padding of each side."""
+def _geometry(image_shape: tuple[int, int]) -> tuple[int, int, tuple[tuple[int, int], tuple[int, int]]]:
+    """Return the patch's side, the number of halvings, and the (before, after) padding of each side."""
+    patch = 2 if max(image_shape) <= SMALL_IMAGE else 4
     stages = 0
-    while max(image_shape) > PATCH * LARGEST_GRID * 2**stages:
+    while max(image_shape) > patch * LARGEST_GRID * 2**stages:
         stages += 1
-    cell = PATCH * 2**stages
+    cell = patch * 2**stages
     (top, bottom), (left, right) = (
         ((-size % cell) // 2, -size % cell - (-size % cell) // 2) for size in image_shape
     )
-    return stages, ((top, bottom), (left, right))
+    return patch, stages, ((top, bottom), (left, right))
+
+
+def _channels(width: int, stages: int) -> list[int]:
+    """Return the channels of each grid, the finest first."""
+    return [max(1, width // 2)] * stages + [width]
 
 
 def _residual(x, width: int, blocks: int, dtype: str):

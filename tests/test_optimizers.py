@@ -1,0 +1,87 @@
+"""Muon: orthogonal steps for matrices, Adam's for the rest, on every backend."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from digitvae.optimizers import Muon, orthogonalised
+
+pytestmark = pytest.mark.backend
+
+
+def moved(optimizer, values, gradients):
+    """Returns a variable's values after steps along the gradients."""
+    variable = keras.Variable(values)
+    optimizer.build([variable])
+    for gradient in gradients:
+        optimizer.apply([ops.convert_to_tensor(gradient)])
+    return ops.convert_to_numpy(variable)
+
+
+@pytest.fixture
+def rng():
+    """A seeded generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("shape", [(20, 30), (30, 20), (25, 25), (1, 7)])
+def test_singular_values_come_near_1_and_directions_stay(rng, shape):
+    u, s, v = np.linalg.svd(rng.normal(size=shape), full_matrices=False)
+    s = np.linspace(1, 0.1, len(s)) * 30
+    found = ops.convert_to_numpy(
+        orthogonalised(ops.convert_to_tensor((u * s @ v).astype("float32")[None]), 5)
+    )[0]
+    in_old_directions = u.T @ found @ v.T
+    values = np.diag(in_old_directions)
+    assert values.min() > 0.65
+    assert values.max() < 1.25
+    np.testing.assert_allclose(in_old_directions, np.diag(values), atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(12, 8), (8, 12)])
+def test_a_matrix_moves_as_by_the_muon_of_keras(rng, shape):
+    values, *gradients = rng.normal(size=(5, *shape)).astype("float32")
+    theirs = keras.optimizers.Muon(1e-2, weight_decay=0.0, ns_steps=3, rms_rate=0.2)
+    ours = Muon(1e-2)
+    np.testing.assert_allclose(moved(ours, values, gradients), moved(theirs, values, gradients), atol=1e-5)
+
+
+def test_a_vector_moves_as_by_adam(rng):
+    values, *gradients = rng.normal(size=(5, 9)).astype("float32")
+    expected = moved(keras.optimizers.Adam(1e-2), values, gradients)
+    np.testing.assert_allclose(moved(Muon(1e-2), values, gradients), expected, atol=1e-6)
+
+
+def test_a_kernel_is_a_matrix_from_inputs_to_outputs(rng):
+    values, gradient = rng.normal(size=(2, 3, 3, 4, 5)).astype("float32")
+    flat = moved(Muon(1e-2), values.reshape(36, 5), [gradient.reshape(36, 5)])
+    np.testing.assert_allclose(moved(Muon(1e-2), values, [gradient]), flat.reshape(values.shape), atol=1e-6)
+
+
+def test_no_gradient_no_step_and_no_nan():
+    values = np.ones((4, 3), "float32")
+    np.testing.assert_array_equal(moved(Muon(1e-2), values, [np.zeros_like(values)]), values)
+
+
+def test_it_survives_saving():
+    optimizer = Muon(2e-3, momentum=0.9, newton_schulz_steps=4)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
+    assert isinstance(again, Muon)
+    assert again.get_config() == optimizer.get_config()
+    assert again.newton_schulz_steps == 4
+
+
+def test_matrices_of_one_size_move_as_each_alone(rng):
+    values, gradients = rng.normal(size=(2, 3, 6, 4)).astype("float32")
+    values, gradients = [*values, np.ones(5, "float32")], [*gradients, np.ones(5, "float32")]
+    together = [keras.Variable(value) for value in values]
+    optimizer = Muon(1e-2)
+    optimizer.build(together)
+    for _ in range(2):
+        optimizer.apply([ops.convert_to_tensor(gradient) for gradient in gradients])
+    for variable, value, gradient in zip(together, values, gradients, strict=True):
+        alone = moved(Muon(1e-2), value, [gradient] * 2)
+        np.testing.assert_allclose(ops.convert_to_numpy(variable), alone, atol=1e-6)
