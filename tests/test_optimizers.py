@@ -85,3 +85,20 @@ def test_matrices_of_one_size_move_as_each_alone(rng):
     for variable, value, gradient in zip(together, values, gradients, strict=True):
         alone = moved(Muon(1e-2), value, [gradient] * 2)
         np.testing.assert_allclose(ops.convert_to_numpy(variable), alone, atol=1e-6)
+
+
+def test_its_state_is_its_own(rng):
+    matrix, vector = keras.Variable(rng.normal(size=(3, 4))), keras.Variable(np.zeros(3))
+    optimizer = Muon(1e-2)
+    optimizer.build([matrix, vector])
+    # Steps and rate; a moment for the matrix and two for the vector; nothing of the model, nothing twice.
+    assert sorted(tuple(v.shape) for v in optimizer.variables) == [(), (), (3,), (3,), (3, 4)]
+    assert not {id(matrix), id(vector)} & {id(v) for v in optimizer.variables}
+
+
+def test_keras_trains_with_it(rng):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(4), keras.layers.Dense(2)])
+    model.compile(optimizer=Muon(5e-2), loss="mse")
+    x = rng.normal(size=(64, 3)).astype("float32")
+    history = model.fit(x, x[:, :2], batch_size=16, epochs=20, verbose=0).history
+    assert history["loss"][-1] < 0.1 * history["loss"][0]

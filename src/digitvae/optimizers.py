@@ -52,7 +52,6 @@ class Muon(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        self._known = list(variables)
         self._first = [self.add_variable_from_reference(v, "first") for v in variables]
         self._second = [
             None if _is_matrix(v) else self.add_variable_from_reference(v, "second") for v in variables
@@ -67,7 +66,9 @@ class Muon(keras.optimizers.Optimizer):
         """
         if trainable_variables is not None:
             self.build(trainable_variables)
-        super().apply(self._directions(list(grads), trainable_variables or self._known), trainable_variables)
+        # Keras' own list: one of ours would make the model's variables part of the optimiser's state.
+        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        super().apply(self._directions(list(grads), variables), trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Change one variable; what comes as the gradient of a matrix is its direction already."""
