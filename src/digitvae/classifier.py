@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae.data import as_images
-from digitvae.model import compiles_with_xla
+from digitvae.model import batches, compiles_with_xla
 
 
 class Classifier:
@@ -52,18 +52,12 @@ class Classifier:
                 f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels, the size of the "
                 f"digits that the classifier knows. Received: {images.shape[1]}x{images.shape[2]}"
             )
-        if batch_size < 1:
-            raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={batch_size}")
         features, probabilities = (
             np.empty((len(images), output.shape[1]), "float32") for output in self.network.outputs
         )
-        for start in range(0, len(images), batch_size):
-            batch = images[start : start + batch_size]
-            rows = slice(start, start + len(batch))
-            # All batches have one shape, so that the function compiles once.
-            padded = np.pad(batch, [(0, batch_size - len(batch)), (0, 0), (0, 0)])
-            outputs = self.network.predict_on_batch(padded)
-            features[rows], probabilities[rows] = (output[: len(batch)] for output in outputs)
+        for rows, batch in batches(images, batch_size):
+            outputs = self.network.predict_on_batch(batch)
+            features[rows], probabilities[rows] = (output[: rows.stop - rows.start] for output in outputs)
         return features, probabilities
 
 

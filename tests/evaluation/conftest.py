@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from digitvae.data import fixed_bits
+
 SIDE, LATENTS, SCALE = 8, 3, 0.2
 
 
@@ -109,3 +111,15 @@ def random_vae(make_vae) -> Callable[..., Any]:
         return vae
 
     return make
+
+
+@pytest.fixture(scope="module")
+def vae(random_vae):
+    """A small model that tests do not change."""
+    return random_vae()
+
+
+@pytest.fixture(scope="module")
+def bits(blobs):
+    """Five images of bits."""
+    return fixed_bits(blobs(5, seed=3))

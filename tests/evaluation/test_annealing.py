@@ -16,16 +16,6 @@ from digitvae.evaluation.likelihood import likelihood_terms
 pytestmark = pytest.mark.backend
 
 
-@pytest.fixture(scope="module")
-def vae(random_vae):
-    return random_vae()
-
-
-@pytest.fixture(scope="module")
-def bits(blobs):
-    return fixed_bits(blobs(5, seed=3))
-
-
 def narrow(position):
     """r(e) that makes the end of the path N(m, s^2), whatever the coordinate."""
     shift = (position - MEAN) / STD

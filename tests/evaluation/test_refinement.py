@@ -13,16 +13,6 @@ from digitvae.evaluation.refinement import refine_posteriors
 pytestmark = pytest.mark.backend
 
 
-@pytest.fixture(scope="module")
-def vae(random_vae):
-    return random_vae()
-
-
-@pytest.fixture(scope="module")
-def bits(blobs):
-    return fixed_bits(blobs(5, seed=3))
-
-
 def test_a_diagonal_posterior_is_reached_and_the_bound_is_then_the_likelihood(linear_gaussian):
     solved = linear_gaussian(shift=2, widening=2.5)
     posteriors = refine_posteriors(solved.vae, solved.images, 250)

@@ -74,7 +74,7 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report",
         metavar="FILE",
-        help=f"where the page goes (default: report.html in the run folder; for several: {COMPARISON})",
+        help=f"also write a page of all that was measured here (default for several: {COMPARISON})",
     )
     parser.add_argument("--no-progress-bar", action="store_true", help="no progress on stderr")
     add_common_arguments(parser)

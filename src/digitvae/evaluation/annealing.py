@@ -26,6 +26,7 @@ from digitvae.evaluation.likelihood import (
     pixels,
     progress_bar,
 )
+from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 from digitvae.objectives import terms
 
@@ -85,10 +86,7 @@ def annealed_likelihood(
     Raises:
         ValueError: counts below 1, or grey images for a dynamic model.
     """
-    counts = {"chains": chains, "temperatures": temperatures, "leapfrog_steps": leapfrog_steps}
-    for name, value in counts.items():
-        if value < 1:
-            raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value}")
+    check_counts(chains=chains, temperatures=temperatures, leapfrog_steps=leapfrog_steps)
     indices = np.arange(len(images)) if indices is None else indices
     means, log_scales = vae.encode_posterior(images)
     size = even_batch_size(len(images), CHAINS_AT_ONCE // chains)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,8 +11,14 @@ from digitvae import measures
 from digitvae.data import Dataset
 from digitvae.evaluation.annealing import annealed_likelihood
 from digitvae.evaluation.latents import measure_latents
-from digitvae.evaluation.likelihood import ImageTerms, likelihood_terms
-from digitvae.evaluation.protocols import SCHEMA_VERSION, evenly_spaced, measured_images, protocol
+from digitvae.evaluation.likelihood import ImageTerms, likelihood_terms, progress_bar
+from digitvae.evaluation.protocols import (
+    SCHEMA_VERSION,
+    check_counts,
+    evenly_spaced,
+    measured_images,
+    protocol,
+)
 from digitvae.evaluation.quick import pca_errors
 from digitvae.evaluation.refinement import refine_posteriors
 from digitvae.evaluation.samples import mixture_samples, score_samples
@@ -78,35 +83,39 @@ def evaluate_fully(
     Raises:
         ValueError: samples below 1, refine below 0, images of another size, or weights that are not finite.
     """
-    if samples < 1:
-        raise ValueError(f"Expected samples to be at least 1. Received: samples={samples}")
+    check_counts(samples=samples)
     if refine < 0:
         raise ValueError(f"Expected refine to be at least 0. Received: refine={refine}")
-    say = _Stages(progress)
     bits = measured_images(vae, dataset)
     steps = sorted({k for k in (1, 10, 100, 1000) if k < samples} | {samples})
     terms = likelihood_terms(vae, bits, samples, seed, progress=progress, curve=steps)
-    refined = _refined(vae, bits, refine, samples, seed, progress) if refine else None
+    refined = _refined(vae, bits, terms, refine, samples, seed, progress) if refine else None
     annealed = _annealed(vae, bits, seed, progress) if ais else None
 
-    say("reconstructions")
-    reconstructed = vae.reconstruct(dataset.test_images)
-    errors = measures.mse_per_image(dataset.test_images, reconstructed)
-    principal = pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)
-    test = _likelihood(terms, samples, vae) | {
-        "mse": float(errors.mean()),
-        "psnr": measures.psnr(dataset.test_images, reconstructed),
-        "ssim": measures.ssim(dataset.test_images, reconstructed),
-        "pca_mse": float(principal[-1]),
-    }
-    distortion = rate_distortion(vae, dataset, principal)
-    say("latent code")
-    code = measure_latents(vae, dataset, seed)
-    say("samples")
-    count = min(GENERATED, max(2, len(dataset.test_images)))
-    generated = vae.generate(count, seed=seed)
-    scores = score_samples(generated, dataset, mixture_samples(vae, dataset, count, seed), seed)
-    say(None)
+    with progress_bar(3, "reconstructions", " parts", progress) as bar:
+        codes, log_scales = vae.encode_posterior(dataset.test_images)
+        reconstructed = vae.decode(codes)
+        errors = measures.mse_per_image(dataset.test_images, reconstructed)
+        principal = pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)
+        test = _likelihood(terms, samples, vae) | {
+            "mse": float(errors.mean()),
+            "psnr": measures.psnr(dataset.test_images, reconstructed),
+            "ssim": measures.ssim(dataset.test_images, reconstructed),
+            "pca_mse": float(principal[-1]),
+        }
+        # Latents are used as far as their mean varies more than the posterior is wide.
+        used = codes.var(axis=0) / np.exp(2 * log_scales).mean(axis=0)
+        distortion = rate_distortion(
+            vae, dataset.test_images, codes, np.argsort(-used, kind="stable"), principal
+        )
+        bar.update()
+        bar.set_description("latent code")
+        code = measure_latents(vae, dataset, bits, codes, seed)
+        bar.update()
+        bar.set_description("samples")
+        count = min(GENERATED, max(2, len(dataset.test_images)))
+        generated = vae.generate(count, seed=seed)
+        scores = score_samples(generated, dataset, mixture_samples(vae, dataset, count, seed), seed)
 
     order = np.argsort(errors, kind="stable")
     shown = min(EXTREMES, len(order))
@@ -135,24 +144,22 @@ def evaluate_fully(
     )
 
 
-def rate_distortion(vae: VAE, dataset: Dataset, principal: np.ndarray) -> list[dict[str, float]]:
+def rate_distortion(
+    vae: VAE, images: np.ndarray, codes: np.ndarray, order: np.ndarray, principal: np.ndarray
+) -> list[dict[str, float]]:
     """Measure reconstructions from the most used latents alone, the others at their mean over the codes.
-
-    Latents are ranked by the variance of their posterior mean, over that of their posterior.
 
     Args:
         vae: the model.
-        dataset: its data.
+        images: uint8 (n, height, width).
+        codes: their posterior means, (n, latent_dim).
+        order: the latents, the most used first, (latent_dim,).
         principal: errors of 1 to latent_dim principal components, (latent_dim,).
 
     Returns:
         Objects of `latents`, how many are kept, increasing, `mse`, per pixel of [0, 1], and `pca_mse`, of as
         many principal components.
     """
-    images = dataset.test_images
-    codes, log_scale = vae.encode_posterior(images)
-    used = codes.var(axis=0) / np.exp(2 * log_scale).mean(axis=0)
-    order = np.argsort(-used, kind="stable")
     kept = np.unique(np.geomspace(1, vae.latent_dim, min(KEPT_LATENTS, vae.latent_dim)).round().astype(int))
     found = []
     for latents in kept:
@@ -206,15 +213,15 @@ def _per_class(terms: ImageTerms, labels: np.ndarray | None) -> list[dict[str, A
 
 
 def _refined(
-    vae: VAE, bits: np.ndarray, steps: int, samples: int, seed: int, progress: bool
+    vae: VAE, bits: np.ndarray, terms: ImageTerms, steps: int, samples: int, seed: int, progress: bool
 ) -> dict[str, Any]:
     """Measure what posteriors fitted to each image gain: the amortisation gap (Cremer et al. 2018)."""
     chosen = evenly_spaced(REFINED_IMAGES, len(bits))
     images = bits[chosen]
     posteriors = refine_posteriors(vae, images, steps, seed=seed, indices=chosen, progress=progress)
-    before = likelihood_terms(vae, images, samples, seed, chosen, progress)
+    # The noise is the images' own, so the encoder's posteriors have been measured with it already.
     after = likelihood_terms(vae, images, samples, seed, chosen, progress, posteriors=posteriors)
-    elbo, refined = (-(terms.reconstruction + terms.kl) for terms in (before, after))
+    elbo, refined = -(terms.reconstruction + terms.kl)[chosen], -(after.reconstruction + after.kl)
     return {
         "steps": steps,
         "images": len(images),
@@ -223,7 +230,7 @@ def _refined(
         "amortisation_gap": float((refined - elbo).mean()),
         "amortisation_gap_interval": _interval(refined - elbo),
         "nll": -float(after.bound.mean()),
-        "nll_before": -float(before.bound.mean()),
+        "nll_before": -float(terms.bound[chosen].mean()),
     }
 
 
@@ -247,15 +254,3 @@ def _annealed(vae: VAE, bits: np.ndarray, seed: int, progress: bool) -> dict[str
         "difference": float((nll - other).mean()),
         "difference_interval": _interval(nll - other),
     }
-
-
-class _Stages:
-    """Says on a terminal what is being measured, on one line that the next one replaces."""
-
-    def __init__(self, progress: bool):
-        self.wanted = progress and sys.stderr.isatty()
-
-    def __call__(self, stage: str | None) -> None:
-        if self.wanted:
-            text = "" if stage is None else f"measuring {stage} ..."
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)

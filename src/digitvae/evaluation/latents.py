@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from digitvae import measures
-from digitvae.data import Dataset, fixed_bits
+from digitvae.data import Dataset
 from digitvae.evaluation.protocols import evenly_spaced
 from digitvae.model import VAE
 from digitvae.priors import StandardNormalPrior
@@ -32,22 +32,24 @@ class LatentCode(NamedTuple):
     """Which test images these are, int64 (m,)."""
 
 
-def measure_latents(vae: VAE, dataset: Dataset, seed: int = 0) -> LatentCode:
+def measure_latents(
+    vae: VAE, dataset: Dataset, images: np.ndarray, codes: np.ndarray, seed: int = 0
+) -> LatentCode:
     """Measure the latent code of a data set.
 
-    The information-theoretic numbers are of the posteriors of the measured pixels (the fixed test bits of a
-    dynamic model); the others are of the posterior means of the grey images, which is what `encode` gives.
+    The information-theoretic numbers are of the posteriors of the measured pixels; the others are of the
+    posterior means of the grey images, which is what `encode` gives.
 
     Args:
         vae: the model.
-        dataset: its training images teach the probes, its test images are measured.
+        dataset: its training images teach the probes, its labels judge them.
+        images: the test images as the likelihood sees them, uint8 (n, height, width).
+        codes: posterior means of the grey test images, (n, latent_dim).
         seed: seed of the posterior draws, the clusters and the reference draws.
     """
-    bits = fixed_bits(dataset.test_images) if vae.binarization == "dynamic" else dataset.test_images
-    mean, log_scale = (part.astype("float64") for part in vae.encode_posterior(bits))
+    mean, log_scale = (part.astype("float64") for part in vae.encode_posterior(images))
     noise = np.random.default_rng(seed).standard_normal(mean.shape)
     draws = mean + np.exp(log_scale) * noise
-    codes = vae.encode(dataset.test_images)
     some = evenly_spaced(INFORMATION_IMAGES, len(mean))
     carried = information_per_latent(draws[some], mean[some], log_scale[some])
     kl = None
@@ -64,7 +66,7 @@ def measure_latents(vae: VAE, dataset: Dataset, seed: int = 0) -> LatentCode:
         "mismatch": _mismatch(vae, draws, seed),
         **_label_scores(vae, dataset, codes, seed),
     }
-    return LatentCode(numbers, *measures.map_2d(codes, seed))
+    return LatentCode(numbers, *measures.map_2d(codes))
 
 
 def information_per_latent(draws: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> np.ndarray:

@@ -43,6 +43,17 @@ def check(vae: VAE, dataset: Dataset) -> None:
         )
 
 
+def check_counts(**counts: int) -> None:
+    """Refuse counts below 1.
+
+    Raises:
+        ValueError: naming the count.
+    """
+    for name, value in counts.items():
+        if value < 1:
+            raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value}")
+
+
 def measured_images(vae: VAE, dataset: Dataset) -> np.ndarray:
     """Return the test images as the model's likelihood sees them: the fixed bits, or the grey values.
 

@@ -9,7 +9,13 @@ import numpy as np
 
 from digitvae.data import Dataset
 from digitvae.evaluation.likelihood import likelihood_terms
-from digitvae.evaluation.protocols import SCHEMA_VERSION, evenly_spaced, measured_images, protocol
+from digitvae.evaluation.protocols import (
+    SCHEMA_VERSION,
+    check_counts,
+    evenly_spaced,
+    measured_images,
+    protocol,
+)
 from digitvae.model import VAE
 
 
@@ -41,9 +47,7 @@ def evaluate(
     Raises:
         ValueError: images of another size than the model's, weights that are not finite, or counts below 1.
     """
-    for name, value in {"draws": draws, "nll_draws": nll_draws, "nll_images": nll_images}.items():
-        if value < 1:
-            raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value}")
+    check_counts(draws=draws, nll_draws=nll_draws, nll_images=nll_images)
     images = measured_images(vae, dataset)
     every = likelihood_terms(vae, images, draws, seed, progress=progress)
     subset = evenly_spaced(nll_images, len(images))

@@ -6,12 +6,14 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from digitvae.distributions import Gaussian
 from digitvae.evaluation.gradients import value_and_gradient
 from digitvae.evaluation.likelihood import even_batch_size, image_streams, padded, pixels, progress_bar
+from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 from digitvae.objectives import terms
 
@@ -51,9 +53,7 @@ def refine_posteriors(
     Raises:
         ValueError: steps or draws below 1, or grey images for a dynamic model.
     """
-    for name, value in {"steps": steps, "draws": draws}.items():
-        if value < 1:
-            raise ValueError(f"Expected {name} to be at least 1. Received: {name}={value}")
+    check_counts(steps=steps, draws=draws)
     indices = np.arange(len(images)) if indices is None else indices
     means, log_scales = vae.encode_posterior(images)
     size = even_batch_size(len(images), DECODES_AT_ONCE // draws)
@@ -65,21 +65,17 @@ def refine_posteriors(
             batch = [ops.convert_to_tensor(padded(part, size)) for part in parts]
             streams = image_streams(seed, indices[rows], 3)
             # Both in units in which the encoder's posterior is standard normal: one rate fits all latents.
-            shift = np.zeros((size, 2 * vae.latent_dim), "float32")
-            first, second = np.zeros_like(shift), np.zeros_like(shift)
-            for step in range(1, steps + 1):
+            shift = keras.Variable(np.zeros((size, 2 * vae.latent_dim)), dtype="float32")
+            # Adam works element by element: images stay apart.
+            adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
+            for _ in range(steps):
                 noise = [stream.standard_normal((draws, vae.latent_dim), "float32") for stream in streams]
-                _, gradient = function(shift, *batch, padded(np.stack(noise), size))
-                # Adam (Kingma & Ba 2015, algorithm 1), upwards. Element by element: images stay apart.
-                first += 0.1 * (gradient - first)
-                second += 0.001 * (np.square(gradient) - second)
-                rate = learning_rate * (1 + math.cos(math.pi * (step - 1) / steps)) / 2
-                scale = np.sqrt(second / (1 - 0.999**step)) + 1e-8
-                shift = shift + rate * first / (1 - 0.9**step) / scale
+                _, gradient = function(ops.convert_to_numpy(shift), *batch, padded(np.stack(noise), size))
+                adam.apply([ops.convert_to_tensor(-gradient)], [shift])
                 bar.update()
-            shift = shift[: rows.stop - start]
-            means[rows] += np.exp(log_scales[rows]) * shift[:, : vae.latent_dim]
-            log_scales[rows] += shift[:, vae.latent_dim :]
+            found = ops.convert_to_numpy(shift)[: rows.stop - start]
+            means[rows] += np.exp(log_scales[rows]) * found[:, : vae.latent_dim]
+            log_scales[rows] += found[:, vae.latent_dim :]
     return means, log_scales
 
 

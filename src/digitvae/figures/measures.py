@@ -1,4 +1,4 @@
-"""Figures of an evaluation: likelihood against draws, use of the latents, maps of codes, neighbours."""
+"""Charts of an evaluation: likelihood against draws, use of the latents, maps of codes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitvae.figures.canvas import INK, LABEL_SIZE, MUTED, TITLE_SIZE, style, text_width, wrap
-from digitvae.figures.tiles import as_pixels, compose, draw
+from digitvae.figures.canvas import INK, MUTED, TITLE_SIZE, style, wrap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -257,48 +256,6 @@ def latent_map(
                     parse_math=False,
                     path_effects=_halo(),
                 )
-    return figure
-
-
-def neighbours(
-    samples: ArrayLike, nearest: ArrayLike, title: str = "Samples and the training images nearest to them"
-) -> Figure:
-    """Draw samples with their nearest training images below them.
-
-    Args:
-        samples: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
-        nearest: the training image nearest to each, of the same shape.
-        title: stands above the pairs.
-
-    Returns:
-        The figure.
-
-    Raises:
-        ValueError: if the images have another shape, type or range.
-    """
-    above = as_pixels(samples, "n, height, width", "samples")
-    below = as_pixels(nearest, "n, height, width", "nearest")
-    if above.shape != below.shape:
-        raise ValueError(
-            "Expected a nearest image for each sample. "
-            f"Received: samples.shape={above.shape}, nearest.shape={below.shape}"
-        )
-    places = np.stack(np.divmod(np.arange(len(above)), 10), axis=1)
-    upper, lower = places * (2, 1), places * (2, 1) + (1, 0)
-    lines = math.ceil(len(above) / 10)
-    mosaic = compose(
-        np.concatenate([above, below]),
-        np.concatenate([upper, lower]),
-        breaks=(range(2, 2 * lines, 2), ()),
-    )
-    names = ("sample", "nearest")
-    with style():
-        figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
-        plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * lines)
-        # Very flat images leave less than a line of text for each row.
-        plot.yaxis.set_tick_params(
-            length=0, pad=5, labelsize=min(LABEL_SIZE, 60 * mosaic.tile[0] * mosaic.dot)
-        )
     return figure
 
 

@@ -165,23 +165,33 @@ def reconstructions(
             "Expected originals and reconstructions of one shape. "
             f"Received: originals.shape={above.shape}, reconstructions.shape={below.shape}"
         )
-    n, height, width = above.shape
-    # Up to 50 pairs stand ten abreast, more of them in about a square.
-    lines = math.ceil(n / max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0)))
-    places = _places(n, math.ceil(n / lines))
-    upper, lower = places * (2, 1), places * (2, 1) + (1, 0)
-    mosaic = compose(
-        np.concatenate([above, below]), np.concatenate([upper, lower]), breaks=(range(2, 2 * lines, 2), ())
-    )
-    names = ("original", "reconstruction")
-    with style():
-        figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
-        plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * lines)
-        # Very flat images leave less than a line of text for each row.
-        plot.yaxis.set_tick_params(
-            length=0, pad=5, labelsize=min(LABEL_SIZE, 60 * mosaic.tile[0] * mosaic.dot)
+    return _pairs(above, below, ("original", "reconstruction"), title)
+
+
+def neighbours(
+    samples: ArrayLike, nearest: ArrayLike, title: str = "Samples and the training images nearest to them"
+) -> Figure:
+    """Draw samples with their nearest training images below them.
+
+    Args:
+        samples: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
+        nearest: the training image nearest to each, of the same shape.
+        title: stands above the pairs.
+
+    Returns:
+        The figure.
+
+    Raises:
+        ValueError: if the images have another shape, type or range.
+    """
+    above = as_pixels(samples, "n, height, width", "samples")
+    below = as_pixels(nearest, "n, height, width", "nearest")
+    if above.shape != below.shape:
+        raise ValueError(
+            "Expected a nearest image for each sample. "
+            f"Received: samples.shape={above.shape}, nearest.shape={below.shape}"
         )
-    return figure
+    return _pairs(above, below, ("sample", "nearest"), title)
 
 
 def interpolations(images: ArrayLike, title: str = "From one test digit to another") -> Figure:
@@ -229,4 +239,24 @@ def interpolations(images: ArrayLike, title: str = "From one test digit to anoth
                 fontsize=size,
                 annotation_clip=False,
             )
+    return figure
+
+
+def _pairs(above: NDArray[np.uint8], below: NDArray[np.uint8], names: tuple[str, str], title: str) -> Figure:
+    """Draw each image above its partner, in several double rows when there are more than ten."""
+    n, height, width = above.shape
+    # Up to 50 pairs stand ten abreast, more of them in about a square.
+    lines = math.ceil(n / max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0)))
+    places = _places(n, math.ceil(n / lines))
+    upper, lower = places * (2, 1), places * (2, 1) + (1, 0)
+    mosaic = compose(
+        np.concatenate([above, below]), np.concatenate([upper, lower]), breaks=(range(2, 2 * lines, 2), ())
+    )
+    with style():
+        figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
+        plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * lines)
+        # Very flat images leave less than a line of text for each row.
+        plot.yaxis.set_tick_params(
+            length=0, pad=5, labelsize=min(LABEL_SIZE, 60 * mosaic.tile[0] * mosaic.dot)
+        )
     return figure

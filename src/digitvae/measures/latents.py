@@ -45,7 +45,6 @@ def linear_probe(
     train_labels: npt.ArrayLike,
     test_latents: npt.ArrayLike,
     test_labels: npt.ArrayLike,
-    seed: int = 0,
 ) -> float:
     """Return the test accuracy of multinomial logistic regression on standardised latents.
 
@@ -54,7 +53,6 @@ def linear_probe(
         train_labels: integers (n,), at least two different ones.
         test_latents: real (m, d).
         test_labels: integers (m,).
-        seed: goes to scikit-learn; its L-BFGS solver draws nothing at random.
 
     Returns:
         Share of the test images that are classified correctly.
@@ -69,7 +67,7 @@ def linear_probe(
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, random_state=seed))
+    probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     return float(np.mean(probe.fit(train, classes).predict(test) == truth))
 
 
@@ -135,13 +133,12 @@ def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int
 
 
 def map_2d(
-    latents: npt.ArrayLike, seed: int = 0, method: Literal["tsne", "pca"] = "tsne", points: int = 2000
+    latents: npt.ArrayLike, method: Literal["tsne", "pca"] = "tsne", points: int = 2000
 ) -> tuple[Floats, Indices]:
     """Draw a map of the code: points that are near in it should be near on paper.
 
     Args:
         latents: real (n, d).
-        seed: goes to scikit-learn; t-SNE that starts at the plane draws nothing at random.
         method: "pca", the plane of most variance, or "tsne" (van der Maaten & Hinton 2008), which starts
             there. A code of one or two latents needs neither and is its own map.
         points: at most so many of the n, evenly spaced; t-SNE takes about 10 seconds for 2,000.
@@ -168,7 +165,8 @@ def map_2d(
     from sklearn.manifold import TSNE
 
     # The start is small, so that groups can still pass through one another (Kobak & Berens 2019).
-    tsne = TSNE(init=plane / spread * 1e-4, perplexity=min(30, (len(codes) - 1) / 3), random_state=seed)
+    # From a given start t-SNE draws nothing at random.
+    tsne = TSNE(init=plane / spread * 1e-4, perplexity=min(30, (len(codes) - 1) / 3))
     return tsne.fit_transform(codes).astype(np.float64), indices
 
 
