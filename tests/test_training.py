@@ -7,6 +7,7 @@ import itertools
 import sys
 import warnings
 
+import keras
 import numpy as np
 import pytest
 
@@ -108,6 +109,25 @@ def test_another_process_gives_the_same_run(run, tmp_path, dataset, python):
     done = python("job.py", cwd=tmp_path, PYTHONHASHSEED="12")
     assert done.returncode == 0, done.stderr
     assert same(run, Run.open(tmp_path / "run"))
+
+
+def test_callbacks_find_the_epoch_that_ended_in_the_folder(tiny, dataset, tmp_path):
+    class Reader(keras.callbacks.Callback):
+        def __init__(self):
+            super().__init__()
+            self.seen = []
+
+        def on_epoch_end(self, epoch, logs=None):
+            run = Run.open(tmp_path / "run")
+            same_weights = all(map(np.array_equal, weights(run), self.model.get_weights()))
+            self.seen.append((len(run.history()["epoch"]), same_weights))
+
+    reader = Reader()
+    train(tiny(epochs=2), dataset, tmp_path / "run", progress=False, callbacks=[reader])
+    assert reader.seen == [(1, True), (2, True)]
+    run = Run.open(tmp_path / "run")
+    resume(run.folder, dataset, progress=False, callbacks=[reader])
+    assert len(reader.seen) == 2
 
 
 def test_resuming_a_finished_run_changes_nothing(run, dataset):

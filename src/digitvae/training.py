@@ -6,6 +6,7 @@ import math
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ def train(
     folder: str | Path | None = None,
     progress: bool = True,
     tensorboard: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Train a model and leave a run folder.
 
@@ -47,6 +49,7 @@ def train(
         folder: the run folder; by default `runs/<time>-<recipe>/`.
         progress: show a progress bar on stderr where that is a terminal, a line an epoch otherwise.
         tensorboard: also write TensorBoard events into the run folder.
+        callbacks: more of Keras' callbacks; at the end of an epoch they find the run folder written.
 
     Returns:
         The run: `load` gives its model, `Run.history` its numbers.
@@ -66,11 +69,16 @@ def train(
         # A resume may happen in another working directory.
         config = with_changes(config, data=str(Path(config.data).resolve()))
     run = Run.create(config, dataset.image_shape, dataset.sha256, folder)
-    return _fit(run, dataset, resume=False, progress=progress, tensorboard=tensorboard)
+    extras = [Progress(progress, config.epochs), *_tensorboard(run, tensorboard), *callbacks]
+    return _fit(run, dataset, extras, resume=False)
 
 
 def resume(
-    name: str | Path, dataset: Dataset | None = None, progress: bool = True, tensorboard: bool = False
+    name: str | Path,
+    dataset: Dataset | None = None,
+    progress: bool = True,
+    tensorboard: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
     """Continue an unfinished run, to exactly what it would have become without the interruption.
 
@@ -79,6 +87,7 @@ def resume(
         dataset: the data, if it is loaded already.
         progress: as in `train`.
         tensorboard: as in `train`.
+        callbacks: as in `train`.
 
     Raises:
         ValueError: the run has no checkpoint, or the data are not those it began with.
@@ -90,10 +99,11 @@ def resume(
             f"Expected the data that {run.folder} began with (sha256 {run.data_sha256[:12]}...). "
             f"Received: {dataset.name} (sha256 {dataset.sha256[:12]}...)"
         )
-    return _fit(run, dataset, resume=True, progress=progress, tensorboard=tensorboard)
+    extras = [Progress(progress, run.config.epochs), *_tensorboard(run, tensorboard), *callbacks]
+    return _fit(run, dataset, extras, resume=True)
 
 
-def _fit(run: Run, dataset: Dataset, resume: bool, progress: bool, tensorboard: bool) -> Run:
+def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], resume: bool) -> Run:
     config = run.config
     (images, _), (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
     if config.binarization == "dynamic":
@@ -107,7 +117,6 @@ def _fit(run: Run, dataset: Dataset, resume: bool, progress: bool, tensorboard: 
     keeper = Keeper(run, twin, batches)
     keeper.set_model(vae)
     done = keeper.restore() if resume else keeper.start()
-    callbacks = [keeper, Progress(progress, config.epochs, len(batches)), *_tensorboard(run, tensorboard)]
     try:
         vae.fit(
             batches,
@@ -117,7 +126,7 @@ def _fit(run: Run, dataset: Dataset, resume: bool, progress: bool, tensorboard: 
             epochs=config.epochs,
             # The batches are shuffled; Keras would do it again, by a random state that no resume restores.
             shuffle=False,
-            callbacks=callbacks,
+            callbacks=[keeper, *extras],
             verbose=0,
         )
     except KeyboardInterrupt:
@@ -240,9 +249,9 @@ class Keeper(keras.callbacks.Callback):
 class Progress(keras.callbacks.Callback):
     """A line an epoch and, on a terminal where it is wanted, a bar while the epoch runs. Both on stderr."""
 
-    def __init__(self, bar: bool, epochs: int, steps: int):
+    def __init__(self, bar: bool, epochs: int):
         super().__init__()
-        self.with_bar, self.epochs, self.steps = bar and sys.stderr.isatty(), epochs, steps
+        self.with_bar, self.epochs = bar and sys.stderr.isatty(), epochs
         self.bar: tqdm | None = None
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -251,7 +260,7 @@ class Progress(keras.callbacks.Callback):
         if self.with_bar:
             layout = "{desc} {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}{postfix}"
             self.bar = tqdm(
-                total=self.steps,
+                total=self.params["steps"],
                 desc=self._name(epoch),
                 bar_format=layout,
                 file=sys.stderr,
