@@ -92,7 +92,7 @@ def test_its_state_is_its_own(rng):
     optimizer = Muon(1e-2)
     optimizer.build([matrix, vector])
     # Steps and rate; a moment for the matrix and two for the vector; nothing of the model, nothing twice.
-    assert sorted(tuple(v.shape) for v in optimizer.variables) == [(), (), (3,), (3,), (3, 4)]
+    assert sorted(tuple(v.shape) for v in optimizer.variables) == [(), (), (1, 3, 4), (3,), (3,)]
     assert not {id(matrix), id(vector)} & {id(v) for v in optimizer.variables}
 
 

@@ -48,41 +48,40 @@ class Muon(keras.optimizers.Optimizer):
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def build(self, variables: list[Any]) -> None:
-        """Make the moments: one for a matrix, two for others."""
+        """Make the moments: one for all matrices of a size, two for all other weights together."""
         if self.built:
             return
         super().build(variables)
-        self._first = [self.add_variable_from_reference(v, "first") for v in variables]
-        self._second = [
-            None if _is_matrix(v) else self.add_variable_from_reference(v, "second") for v in variables
+        shapes = [tuple(variable.shape) for variable in variables]
+        # By size, because many small products and sums cost more than few large ones.
+        self._matrices: dict[tuple[int, int], list[int]] = {}
+        for i, shape in enumerate(shapes):
+            if len(shape) >= 2:
+                self._matrices.setdefault((math.prod(shape[:-1]), shape[-1]), []).append(i)
+        self._vectors = [i for i, shape in enumerate(shapes) if len(shape) < 2]
+        self._moments = [
+            self.add_variable((len(members), *size), name="moment")
+            for size, members in self._matrices.items()
         ]
+        entries = sum(math.prod(shapes[i]) for i in self._vectors)
+        self._first = self.add_variable((entries,), name="first")
+        self._second = self.add_variable((entries,), name="second")
 
     def apply(self, grads: Any, trainable_variables: Any = None) -> None:
         """Change the variables.
 
         Args:
             grads: a gradient for each variable.
-            trainable_variables: the variables, by default those of `build`.
+            trainable_variables: the variables of `build` in their order, by default those.
         """
         if trainable_variables is not None:
             self.build(trainable_variables)
-        # Keras' own list: one of ours would make the model's variables part of the optimiser's state.
-        variables = self._trainable_variables if trainable_variables is None else trainable_variables
-        super().apply(self._directions(list(grads), variables), trainable_variables)
+        super().apply(self._directions(list(grads)), trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one variable; what comes as the gradient of a matrix is its direction already."""
-        index = self._get_variable_index(variable)
-        rate, gradient = ops.cast(learning_rate, variable.dtype), ops.cast(gradient, variable.dtype)
-        first, second = self._first[index], self._second[index]
-        if second is None:
-            self.assign_sub(variable, rate * gradient)
-            return
-        time = ops.cast(self.iterations + 1, variable.dtype)
-        self.assign(first, self.beta_1 * first + (1 - self.beta_1) * gradient)
-        self.assign(second, self.beta_2 * second + (1 - self.beta_2) * ops.square(gradient))
-        correction = ops.sqrt(1 - ops.power(self.beta_2, time)) / (1 - ops.power(self.beta_1, time))
-        self.assign_sub(variable, rate * correction * first / (ops.sqrt(second) + self.epsilon))
+        """Change one variable; what comes as its gradient is its direction already."""
+        rate, direction = ops.cast(learning_rate, variable.dtype), ops.cast(gradient, variable.dtype)
+        self.assign_sub(variable, rate * direction)
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
@@ -90,24 +89,28 @@ class Muon(keras.optimizers.Optimizer):
         rate = super().get_config()["learning_rate"]
         return {"learning_rate": rate, **{name: getattr(self, name) for name in own}}
 
-    def _directions(self, grads: list[Any], variables: list[Any]) -> list[Any]:
-        """Put the orthogonal step in the place of each matrix' gradient."""
-        # Matrices of one size go through the iteration together: it is many small products.
-        groups: dict[tuple[int, int], list[int]] = {}
-        for i, variable in enumerate(variables):
-            if _is_matrix(variable):
-                groups.setdefault((math.prod(variable.shape[:-1]), variable.shape[-1]), []).append(i)
-        for (rows, columns), members in groups.items():
-            matrices = []
-            for i in members:
-                first, gradient = self._first[self._get_variable_index(variables[i])], grads[i]
-                moment = self.momentum * first + gradient
-                self.assign(first, moment)
-                matrices.append(ops.reshape(gradient + self.momentum * moment, (rows, columns)))
-            steps = orthogonalised(ops.stack(matrices), self.newton_schulz_steps)
-            steps = 0.2 * math.sqrt(max(rows, columns)) * steps
+    def _directions(self, grads: list[Any]) -> list[Any]:
+        """Put the direction of its step in the place of each gradient."""
+        shapes = [tuple(gradient.shape) for gradient in grads]
+        for (size, members), moment in zip(self._matrices.items(), self._moments, strict=True):
+            stacked = ops.stack([ops.reshape(ops.cast(grads[i], "float32"), size) for i in members])
+            self.assign(moment, self.momentum * moment + stacked)
+            steps = orthogonalised(stacked + self.momentum * moment, self.newton_schulz_steps)
+            steps = 0.2 * math.sqrt(max(size)) * steps
             for number, i in enumerate(members):
-                grads[i] = ops.reshape(steps[number], variables[i].shape)
+                grads[i] = ops.reshape(steps[number], shapes[i])
+        if self._vectors:
+            flat = ops.concatenate([ops.reshape(ops.cast(grads[i], "float32"), (-1,)) for i in self._vectors])
+            time = ops.cast(self.iterations + 1, "float32")
+            self.assign(self._first, self.beta_1 * self._first + (1 - self.beta_1) * flat)
+            self.assign(self._second, self.beta_2 * self._second + (1 - self.beta_2) * ops.square(flat))
+            correction = ops.sqrt(1 - ops.power(self.beta_2, time)) / (1 - ops.power(self.beta_1, time))
+            step = correction * self._first / (ops.sqrt(self._second) + self.epsilon)
+            start = 0
+            for i in self._vectors:
+                end = start + math.prod(shapes[i])
+                grads[i] = ops.reshape(step[start:end], shapes[i])
+                start = end
         return grads
 
 
@@ -126,11 +129,15 @@ def orthogonalised(matrices: Any, steps: int) -> Any:
     x = matrices if wide else ops.transpose(matrices, (0, 2, 1))
     # The Frobenius norm is at least the largest singular value: the iteration starts below 1.
     x = x / (ops.sqrt(ops.sum(ops.square(x), axis=(1, 2), keepdims=True)) + 1e-7)
-    for _ in range(steps):
-        square = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
-        x = _A * x + ops.matmul(_B * square + _C * ops.matmul(square, square), x)
+    # Every step multiplies x by a polynomial of its square x x', which is small: the steps are taken on the
+    # square, and x is multiplied once, by the product of all.
+    square = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
+    identity = ops.eye(square.shape[1], dtype=x.dtype)
+    product = identity
+    for step in range(steps):
+        factor = _A * identity + _B * square + _C * ops.matmul(square, square)
+        product = factor if step == 0 else ops.matmul(factor, product)
+        if step < steps - 1:
+            square = ops.matmul(ops.matmul(factor, square), factor)
+    x = ops.matmul(product, x)
     return x if wide else ops.transpose(x, (0, 2, 1))
-
-
-def _is_matrix(variable: Any) -> bool:
-    return len(variable.shape) >= 2

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from digitvae.building import build, check, resolve_precision
+from digitvae.building import STEPS_PER_EXECUTION, build, check, resolve_precision
 from digitvae.config import Config, with_changes
 from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
 from digitvae.model import METRICS, VAE
@@ -147,7 +147,9 @@ class ShuffledBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, images: np.ndarray, batch_size: int, seed: int):
-        super().__init__()
+        # Made ahead by threads. Else TensorFlow tunes how far ahead, in a thread of its own that can hold
+        # up the end of an epoch by as much again as the epoch took at worst.
+        super().__init__(workers=2, max_queue_size=2 * STEPS_PER_EXECUTION)
         self.images, self.batch_size, self.seed = images, min(batch_size, len(images)), seed
         self.start_epoch(0)
 

@@ -192,7 +192,7 @@ def train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
                 f"Received: {', '.join(extra)}"
             )
     config = resolve(arguments.recipe, arguments.config, **given)
-    start_backend(arguments.backend)
+    start_backend(arguments.backend, to_train=True)
     options = TrainOptions(
         config,
         arguments.run,

@@ -53,12 +53,22 @@ class CouplingFlow(keras.layers.Layer):
         self.couplings = couplings
         self.hidden = hidden
         self.seed = seed
+        half = latent_dim // 2
+        sizes = half, latent_dim - half
         self._steps = [
             _AffineCoupling(
-                *_split(latent_dim, position), hidden, None if seed is None else seed + 2 * position
+                sizes[position % 2],
+                sizes[1 - position % 2],
+                hidden,
+                None if seed is None else seed + 2 * position,
             )
             for position in range(couplings)
         ]
+        # Saved weights must keep their meaning, so these are arithmetic and not random permutations.
+        self._dealt = [*range(0, latent_dim, 2), *range(1, latent_dim, 2)]
+        self._order = list(range(latent_dim))
+        for _ in range((couplings - 1) // 2):
+            self._order = [self._order[coordinate] for coordinate in self._dealt]
         # Outside of `__call__` an enclosing layer's mixed policy would cast these two to bfloat16.
         self._log_scale = self.add_weight(
             shape=(latent_dim,), initializer="zeros", autocast=False, name="log_scale"
@@ -80,9 +90,17 @@ class CouplingFlow(keras.layers.Layer):
         """
         z, shape = self._rows(u)
         log_det = ops.sum(self._log_scale)
-        for step in self._steps:
-            z, change = step.forward(z)
+        half = self.latent_dim // 2
+        kept, moved = z[:, :half], z[:, half:]
+        for position, step in enumerate(self._steps):
+            if position % 2 == 0 and position > 0:
+                joined = ops.take(ops.concatenate([kept, moved], axis=1), self._dealt, axis=1)
+                kept, moved = joined[:, :half], joined[:, half:]
+            moved, change = step.forward(kept, moved)
             log_det = log_det + change
+            kept, moved = moved, kept
+        halves = [kept, moved] if self.couplings % 2 == 0 else [moved, kept]
+        z = ops.take(ops.concatenate(halves, axis=1), _inverse(self._order), axis=1)
         z = z * ops.exp(self._log_scale) + self._shift
         return ops.reshape(z, shape), ops.reshape(log_det, shape[:-1])
 
@@ -101,9 +119,18 @@ class CouplingFlow(keras.layers.Layer):
         u, shape = self._rows(z)
         u = (u - self._shift) * ops.exp(-self._log_scale)
         log_det = -ops.sum(self._log_scale)
-        for step in reversed(self._steps):
-            u, change = step.inverse(u)
+        half = self.latent_dim // 2
+        u = ops.take(u, self._order, axis=1)
+        first, second = u[:, :half], u[:, half:]
+        kept, moved = (first, second) if self.couplings % 2 == 0 else (second, first)
+        for position, step in reversed(list(enumerate(self._steps))):
+            kept, moved = moved, kept
+            moved, change = step.inverse(kept, moved)
             log_det = log_det + change
+            if position % 2 == 0 and position > 0:
+                joined = ops.take(ops.concatenate([kept, moved], axis=1), _inverse(self._dealt), axis=1)
+                kept, moved = joined[:, :half], joined[:, half:]
+        u = ops.concatenate([kept, moved], axis=1)
         return ops.reshape(u, shape), ops.reshape(log_det, shape[:-1])
 
     def get_config(self) -> dict[str, Any]:
@@ -173,30 +200,16 @@ class FlowDistribution:
         return self._flow.inverse(z)[0]
 
 
-def _split(latent_dim: int, position: int) -> tuple[list[int], list[int]]:
-    """Chooses the coordinates that the coupling at `position` keeps and those that it moves.
-
-    Saved weights must keep their meaning, so this is arithmetic and not a random permutation. Before each new
-    pair of couplings the coordinates are dealt out in turn, like cards to two players, so that every pair
-    splits them another way until the deals repeat.
-    """
-    order = list(range(latent_dim))
-    for _ in range(position // 2):
-        order = order[0::2] + order[1::2]
-    first, second = order[: latent_dim // 2], order[latent_dim // 2 :]
-    return (first, second) if position % 2 == 0 else (second, first)
+def _inverse(permutation: list[int]) -> list[int]:
+    return [permutation.index(position) for position in range(len(permutation))]
 
 
 @final
 class _AffineCoupling(keras.layers.Layer):
-    """Moves the coordinates `moved` by a shift and a bounded log-scale that depend on those in `kept`."""
+    """Moves one half of the coordinates by a shift and a bounded log-scale that depend on the other half."""
 
-    def __init__(self, kept: list[int], moved: list[int], hidden: int, seed: int | None) -> None:
+    def __init__(self, kept: int, moved: int, hidden: int, seed: int | None) -> None:
         super().__init__(dtype="float32")
-        self._kept = kept
-        self._moved = moved
-        both = kept + moved
-        self._restore = [both.index(coordinate) for coordinate in range(len(both))]
         # An initializer with a given seed always draws the same values: every layer gets a seed of its own.
         seeds = [None if seed is None else seed + i for i in range(2)]
         self._network = [
@@ -206,29 +219,22 @@ class _AffineCoupling(keras.layers.Layer):
                 )
                 for s in seeds
             ),
-            keras.layers.Dense(2 * len(moved), kernel_initializer="zeros", dtype="float32"),
+            keras.layers.Dense(2 * moved, kernel_initializer="zeros", dtype="float32"),
         ]
-        for layer, inputs in zip(self._network, (len(kept), hidden, hidden), strict=True):
+        for layer, inputs in zip(self._network, (kept, hidden, hidden), strict=True):
             layer.build((None, inputs))
         self.built = True
 
-    def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        kept = ops.take(u, self._kept, axis=-1)
+    def forward(self, kept: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self._log_scale_and_shift(kept)
-        moved = ops.take(u, self._moved, axis=-1) * ops.exp(log_scale) + shift
-        return self._join(kept, moved), ops.sum(log_scale, axis=-1)
+        return moved * ops.exp(log_scale) + shift, ops.sum(log_scale, axis=-1)
 
-    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        kept = ops.take(z, self._kept, axis=-1)
+    def inverse(self, kept: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
         log_scale, shift = self._log_scale_and_shift(kept)
-        moved = (ops.take(z, self._moved, axis=-1) - shift) * ops.exp(-log_scale)
-        return self._join(kept, moved), -ops.sum(log_scale, axis=-1)
+        return (moved - shift) * ops.exp(-log_scale), -ops.sum(log_scale, axis=-1)
 
     def _log_scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self._network:
             kept = layer(kept)
         log_scale, shift = ops.split(kept, 2, axis=-1)
         return _LARGEST_LOG_SCALE * ops.tanh(log_scale / _LARGEST_LOG_SCALE), shift
-
-    def _join(self, kept: Tensor, moved: Tensor) -> Tensor:
-        return ops.take(ops.concatenate([kept, moved], axis=-1), self._restore, axis=-1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import keras
@@ -77,33 +78,50 @@ def likelihood_terms(
     chunk = min(draws, 64)
     batch_size = even_batch_size(len(images), DECODES_AT_ONCE // chunk)
     function = Terms(vae)
-    sums = np.zeros((2, len(images)))
-    log_total = np.full(len(images), -np.inf)
-    bounds = np.empty((len(curve), len(images)))
-    with progress_bar(len(images), f"k={draws}", " images", progress) as bar:
-        for start in range(0, len(images), batch_size):
-            rows = slice(start, min(start + batch_size, len(images)))
-            inputs = {
-                "x": padded(pixels(vae, images[rows]), batch_size),
-                "mean": padded(means[rows], batch_size),
-                "log_scale": padded(log_scales[rows], batch_size),
-            }
-            done = 0
-            for noise in _noise(seed, indices[rows], draws, chunk, vae.latent_dim):
-                inputs["noise"] = padded(padded(noise, chunk, 1), batch_size)
-                size = noise.shape[1]
-                out = np.asarray(function.predict_on_batch(inputs), "float64")
-                values = out[: rows.stop - start, :, :size]
-                sums[:, rows] += values.sum(axis=2).T
-                log_weights = -values[:, 0] - values[:, 1]
-                for row, k in enumerate(curve):
-                    if done < k <= done + size:
-                        so_far = np.logaddexp(log_total[rows], _log_sum_exp(log_weights[:, : k - done]))
-                        bounds[row, rows] = so_far - math.log(k)
-                log_total[rows] = np.logaddexp(log_total[rows], _log_sum_exp(log_weights))
-                done += size
-            bar.update(rows.stop - start)
-    return ImageTerms(sums[0] / draws, sums[1] / draws, log_total - math.log(draws), bounds)
+    function.make_predict_function()
+
+    def measure(start: int) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
+        """Return which images a batch holds, their sums of both terms, log-totals of weights, and curve."""
+        rows = slice(start, min(start + batch_size, len(images)))
+        inputs = {
+            "x": padded(pixels(vae, images[rows]), batch_size),
+            "mean": padded(means[rows], batch_size),
+            "log_scale": padded(log_scales[rows], batch_size),
+        }
+        count, done = rows.stop - start, 0
+        sums, log_total = np.zeros((2, count)), np.full(count, -np.inf)
+        bounds = np.empty((len(curve), count))
+        for noise in _noise(seed, indices[rows], draws, chunk, vae.latent_dim):
+            inputs["noise"] = padded(padded(noise, chunk, 1), batch_size)
+            size = noise.shape[1]
+            values = np.asarray(function.predict_on_batch(inputs), "float64")[:count, :, :size]
+            sums += values.sum(axis=2).T
+            log_weights = -values[:, 0] - values[:, 1]
+            for row, k in enumerate(curve):
+                if done < k <= done + size:
+                    bounds[row] = np.logaddexp(
+                        log_total, _log_sum_exp(log_weights[:, : k - done])
+                    ) - math.log(k)
+            log_total = np.logaddexp(log_total, _log_sum_exp(log_weights))
+            done += size
+        return rows, sums, log_total, bounds
+
+    all_sums, totals = np.empty((2, len(images))), np.empty(len(images))
+    all_bounds = np.empty((len(curve), len(images)))
+    with (
+        progress_bar(len(images), f"k={draws}", " images", progress) as bar,
+        ThreadPoolExecutor(_threads()) as pool,
+    ):
+        # Noise and sums of one batch are made while another is decoded.
+        for rows, *results in pool.map(measure, range(0, len(images), batch_size)):
+            all_sums[:, rows], totals[rows], all_bounds[:, rows] = results
+            bar.update(rows.stop - rows.start)
+    return ImageTerms(all_sums[0] / draws, all_sums[1] / draws, totals - math.log(draws), all_bounds)
+
+
+def _threads() -> int:
+    """Return how many threads may run one Keras model: on JAX and PyTorch it keeps state between calls."""
+    return 2 if keras.backend.backend() == "tensorflow" else 1
 
 
 def _log_sum_exp(values: np.ndarray) -> np.ndarray:

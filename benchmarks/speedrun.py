@@ -1,0 +1,380 @@
+"""digitvae beside its peers on this machine: nats reached against wall seconds since the process began.
+
+    python benchmarks/speedrun.py                                     # everything, three seeds: hours
+    python benchmarks/speedrun.py --systems default numpyro --seeds 0
+    python benchmarks/speedrun.py --python pythae=other/bin/python    # a peer in an environment of its own
+
+README.md beside it says what is measured and what is not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+
+import machine
+import numpy as np
+import speedrun_report
+
+from digitvae.cli.common import BACKENDS
+from digitvae.config import RECIPES
+from digitvae.data import fixed_bits, load_dataset
+
+HERE = Path(__file__).parent
+FEWEST_TRAIN_IMAGES = 128  # one batch of every peer
+PROBE_IMAGES = 16
+
+
+class Peer(NamedTuple):
+    """Another VAE to compare with."""
+
+    script: str
+    """Its training script in `systems/`."""
+    module: str
+    """What has to be importable for it."""
+    package: str
+    """What to install for that."""
+    what: str
+    """What it is, in a few words."""
+
+
+PEERS = {
+    "pytorch": Peer("pytorch_example", "torch", "torch", "PyTorch's official example, 784-400-20"),
+    "numpyro": Peer("numpyro_example", "numpyro", "numpyro", "NumPyro's example, 784-400-50, jitted"),
+    "pythae": Peer("pythae_vae", "pythae", "pythae", "pythae's VAE, 784-512-20"),
+    "keras": Peer(
+        "keras_example", "tensorflow", "tensorflow-cpu", "Keras' official example, conv, 2 latents"
+    ),
+}
+# Recipes for other pixels than bits have nats of another kind.
+OURS = {name: what for name, (what, changes) in RECIPES.items() if "binarization" not in changes}
+
+
+class UsageError(ValueError):
+    """The command line asks for what cannot be."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what becomes one line and exit code 2."""
+        raise UsageError(message)
+
+
+def main() -> int:
+    """Return the exit code: 0 done, 1 a system failed, 2 wrong usage, 130 interrupted."""
+    # A shell's background jobs ignore Ctrl-C; and whoever ends this must not leave a training behind.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        return run(_options())
+    except KeyboardInterrupt:
+        return _fail("interrupted; what is finished is kept, the same command goes on from there", 130)
+    except UsageError as error:
+        return _fail(str(error), 2)
+    except (OSError, ValueError, RuntimeError) as error:
+        return _fail(str(error), 1)
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"speedrun: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do what the command line asks for."""
+    work = options.out / "work"
+    _claim(work, _settings(options))
+    _write_images(work, options.train_images)
+    skipped = {name: reason for name in options.systems if (reason := _missing(name, options))}
+    for name, reason in skipped.items():
+        _say(f"{name}: skipped, {reason}")
+    failed: dict[str, str] = {}
+    turns = [(name, seed) for seed in options.seeds for name in options.systems if name not in skipped]
+    for stage in (_train, _score):
+        for name, seed in turns:
+            if name in failed:
+                continue
+            try:
+                stage(work, name, seed, options)
+            except RuntimeError as error:
+                failed[name] = str(error)
+                _say(f"{name}: failed, {error}")
+    result = {
+        "date": datetime.now().astimezone().isoformat(timespec="seconds"),
+        **_machine(work, options),
+        "settings": _settings(options),
+        "systems": {
+            name: {
+                "what": OURS[name.partition("@")[0]] if _ours(name) else PEERS[name].what,
+                "ours": _ours(name),
+                "runs": runs,
+            }
+            for name in options.systems
+            if name not in failed
+            and (runs := [_result(work, name, seed) for seed in options.seeds if (name, seed) in turns])
+        },
+        "skipped": skipped,
+        "failed": failed,
+    }
+    speedrun_report.write(result, options.out)
+    print(json.dumps(result, indent=2) if options.json else speedrun_report.table(result))
+    return 1 if failed else 0
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("epochs", "train_images", "test_images", "k", "nll_images")
+    return {name: getattr(options, name) for name in names}
+
+
+def _claim(work: Path, settings: dict[str, Any]) -> None:
+    """Make the folder of unfinished business, or check that it was made with the same settings."""
+    path = work / "settings.json"
+    if path.exists():
+        before = json.loads(path.read_text(encoding="utf-8"))
+        changed = [name for name in settings if settings[name] != before.get(name)]
+        if changed:
+            raise UsageError(
+                f"Expected the settings with which {work.parent} was begun, or another --out. Received: "
+                + ", ".join(f"{name}={settings[name]} instead of {before.get(name)}" for name in changed)
+            )
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    # Snapshots are many megabytes that no repository wants.
+    (work / ".gitignore").write_text("*\n", encoding="utf-8")
+    _write_json(path, settings)
+
+
+def _write_images(work: Path, train_images: int) -> None:
+    """Write what the peers read: they need not know digitvae."""
+    dataset = load_dataset()
+    np.save(work / "train.npy", dataset.train_images[:train_images])
+    np.save(work / "probe.npy", fixed_bits(dataset.test_images[:PROBE_IMAGES]))
+
+
+def _missing(name: str, options: argparse.Namespace) -> str:
+    """Say which package a system lacks; nothing if it has all."""
+    if _ours(name):
+        return ""
+    peer = PEERS[name]
+    find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({peer.module!r}) is None)"
+    done = subprocess.run([_interpreter(name, options), "-c", find], env=_environment(), check=False)
+    return f"{peer.module} is not installed (pip install {peer.package})" if done.returncode else ""
+
+
+def _interpreter(name: str, options: argparse.Namespace) -> str:
+    return options.python.get(name, sys.executable)
+
+
+def _ours(name: str) -> bool:
+    return name.partition("@")[0] in OURS
+
+
+def _environment(backend: str = "tensorflow") -> dict[str, str]:
+    """Return the same environment for all: the CPU, no windows."""
+    return {
+        **os.environ,
+        "CUDA_VISIBLE_DEVICES": "",
+        "JAX_PLATFORMS": "cpu",
+        "KERAS_BACKEND": backend,
+        "MPLBACKEND": "agg",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+
+
+def _folder(work: Path, name: str, seed: int) -> Path:
+    return work / f"{name}-{seed}"
+
+
+def _train(work: Path, name: str, seed: int, options: argparse.Namespace) -> None:
+    """Train in a fresh process, unless that is done.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    folder = _folder(work, name, seed)
+    if (folder / "wall.json").exists():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    recipe, _, backend = name.partition("@")
+    script = "digitvae_recipe" if recipe in OURS else PEERS[name].script
+    command = [_interpreter(name, options), str(HERE / "systems" / f"{script}.py"), "--seed", str(seed)]
+    command += ["--images", str(work / "train.npy"), "--probe", str(work / "probe.npy")]
+    command += ["--folder", str(folder)]
+    if recipe in OURS:
+        command += ["--recipe", recipe]
+    if options.epochs is not None:
+        command += ["--epochs", str(options.epochs)]
+    wall = _child(command, folder / "train.log", backend or "tensorflow")
+    _write_json(
+        folder / "wall.json", {"seconds": wall - _read_json(folder / "record.json")["excluded_seconds"]}
+    )
+    _say(f"{name}, seed {seed}: trained in {wall:.0f} s")
+
+
+def _score(work: Path, name: str, seed: int, options: argparse.Namespace) -> None:
+    """Score a training's snapshots in a fresh process, unless that is done.
+
+    Raises:
+        RuntimeError: it failed.
+    """
+    folder = _folder(work, name, seed)
+    if not (folder / "scores.json").exists():
+        command = [sys.executable, str(HERE / "evaluator.py"), str(folder), "--system", name]
+        for option in ("test_images", "k", "nll_images"):
+            command += [f"--{option.replace('_', '-')}", str(getattr(options, option))]
+        _child(command, folder / "score.log")
+    scores = _read_json(folder / "scores.json")
+    _say(
+        f"{name}, seed {seed}: -ELBO {scores['neg_elbo'][-1]:.2f}, NLL {scores['nll']:.2f} (k={scores['k']})"
+    )
+
+
+def _child(command: list[str], log: Path, backend: str = "tensorflow") -> float:
+    """Run a process to its end and return its seconds; what it says goes into the log.
+
+    Raises:
+        RuntimeError: it failed, with its last line.
+    """
+    with log.open("wb") as file:
+        began = time.time()
+        environment = {**_environment(backend), "SPEEDRUN_BEGAN": repr(began)}
+        child = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, env=environment)
+        try:
+            code = child.wait()
+        except BaseException:
+            child.kill()
+            child.wait()
+            raise
+        seconds = time.time() - began
+    if code:
+        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        raise RuntimeError(f"exit code {code}: {lines[-1] if lines else 'it said nothing'} (see {log})")
+    return seconds
+
+
+def _result(work: Path, name: str, seed: int) -> dict[str, Any]:
+    """Put together what is known of one training."""
+    folder = _folder(work, name, seed)
+    record, scores = _read_json(folder / "record.json"), _read_json(folder / "scores.json")
+    curve = [
+        {"epoch": row["epoch"], "seconds": row["seconds"], "neg_elbo": value}
+        for row, value in zip(record["epochs"], scores["neg_elbo"], strict=True)
+    ]
+    # The first epoch warms up: it compiles and fills caches.
+    steady = record["epochs"][1:] or record["epochs"]
+    return {
+        "seed": seed,
+        "wall_seconds": _read_json(folder / "wall.json")["seconds"],
+        "curve": curve,
+        **{key: scores[key] for key in ("nll", "k", "images", "nll_images")},
+        "images_per_second": float(np.median([row["images"] / row["train_seconds"] for row in steady])),
+        "peak_memory_bytes": record["peak_memory_bytes"],
+        "versions": record["versions"],
+    }
+
+
+def _machine(work: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """Measure the machine once."""
+    path = work / "machine.json"
+    if options.no_machine:
+        return {"machine": machine.facts()}
+    if not path.exists():
+        _child([sys.executable, str(HERE / "machine.py"), "--out", str(path)], work / "machine.log")
+    return _read_json(path)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write_json(path: Path, value: Any) -> None:
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.replace(path)
+
+
+def _options() -> argparse.Namespace:
+    parser = Parser(prog="speedrun", description="Measure digitvae beside its peers.", allow_abbrev=False)
+    known = [*OURS, *PEERS]
+    parser.add_argument(
+        "--systems",
+        nargs="+",
+        default=["default", "quick", "classic", "classic@jax", *PEERS],
+        help=f"of {', '.join(known)}; RECIPE@BACKEND for another than TensorFlow; default: %(default)s",
+    )
+    parser.add_argument("--seeds", nargs="+", type=_whole, default=[0, 1, 2], help="default: 0 1 2")
+    parser.add_argument("--epochs", type=_whole, help="for all; default: each one's own")
+    parser.add_argument("--train-images", type=_whole, default=60_000, help="of 60,000")
+    parser.add_argument("--test-images", type=_whole, default=10_000, help="for -ELBO, of 10,000")
+    parser.add_argument("--k", type=_whole, default=1000, help="draws an image for NLL; default: 1000")
+    parser.add_argument("--nll-images", type=_whole, default=1000, help="test images for NLL; default: 1000")
+    parser.add_argument(
+        "--out", type=Path, default=HERE / "results", help="default: results beside this file"
+    )
+    parser.add_argument(
+        "--python",
+        nargs="+",
+        default=[],
+        metavar="NAME=PATH",
+        help="interpreters of systems that need another",
+    )
+    parser.add_argument("--no-machine", action="store_true", help="leave out machine.py's measurements")
+    parser.add_argument("--json", action="store_true", help="print all numbers instead of the table")
+    options = parser.parse_args()
+    for name in options.systems:
+        recipe, _, backend = name.partition("@")
+        if name not in known and not (recipe in OURS and backend in BACKENDS):
+            raise UsageError(f"Expected systems among {', '.join(known)}. Received: {name}")
+    options.systems, options.seeds = list(dict.fromkeys(options.systems)), list(dict.fromkeys(options.seeds))
+    for name, least, most in (
+        ("epochs", 1, None),
+        ("train_images", FEWEST_TRAIN_IMAGES, 60_000),
+        ("test_images", 1, 10_000),
+        ("k", 1, None),
+        ("nll_images", 1, options.test_images),
+    ):
+        value = getattr(options, name)
+        if value is not None and not least <= value <= (most or value):
+            upto = f" to {most}" if most else " or more"
+            raise UsageError(f"Expected --{name.replace('_', '-')} of {least}{upto}. Received: {value}")
+    options.python = _interpreters(options.python, known)
+    return options
+
+
+def _interpreters(pairs: list[str], known: list[str]) -> dict[str, str]:
+    interpreters = {}
+    for pair in pairs:
+        name, _, path = pair.partition("=")
+        if name not in known or shutil.which(path) is None:
+            raise UsageError(
+                f"Expected --python NAME=PATH, a system and an interpreter that can be run. Received: {pair}"
+            )
+        interpreters[name] = path
+    return interpreters
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"Expected a whole number. Received: {text}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

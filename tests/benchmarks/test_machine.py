@@ -1,0 +1,50 @@
+"""What is measured of the machine, and the count of operations that it is measured by."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    monkeypatch.syspath_prepend(FOLDER)
+    return __import__("machine")
+
+
+def test_the_machine_is_measured(python, tmp_path):
+    reduced = ["--starts", 1, "--size", 64, "--products", 1, "--windows", 1, "--steps", 1]
+    done = python(FOLDER / "machine.py", *reduced, "--out", "all.json", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result == json.loads((tmp_path / "all.json").read_text())
+    assert result["startup"]["python"] > 0
+    assert set(result["gemm"]) == {"float32", "bfloat16"}
+    training = result["training"]
+    assert training["gflops"] * 1e9 == pytest.approx(training["step_flops"] / training["step_seconds"])
+    roof = result["gemm"][training["precision"]]["gflops"]
+    assert training["share_of_gemm"] == pytest.approx(training["gflops"] / roof)
+
+
+def test_dense_layers_are_counted_by_hand(machine, make_vae):
+    vae = make_vae(architecture="dense", width=7, blocks=0, latent_dim=4, prior="flow", flow_hidden=8)
+    pixels, couplings = 9 * 13, 2
+    flow = couplings * (2 * 8 + 8 * 8 + 8 * 4)
+    assert machine.step_flops(vae, 5) == 6 * 5 * (pixels * 7 + 7 * 8 + 4 * 7 + 7 * pixels + flow)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("padding", ["same", "valid"])
+def test_convolutions_are_counted_by_what_they_see(machine, stride, padding):
+    import keras
+
+    images = keras.Input((9, 14, 3))
+    layer = keras.layers.Conv2D(5, 3, stride, padding, kernel_initializer="ones")
+    network = keras.Model(images, layer(images))
+    # With ones everywhere each product adds 1.
+    assert machine._products(network) == np.asarray(network(np.ones((1, 9, 14, 3), "float32"))).sum()
