@@ -116,13 +116,11 @@ def run(options: argparse.Namespace) -> int:
         "settings": _settings(options),
         "systems": {
             name: {
-                "what": OURS[name.partition("@")[0]] if _ours(name) else PEERS[name].what,
-                "ours": _ours(name),
-                "runs": runs,
+                "what": OURS[variant.recipe] if (variant := _variant(name)) else PEERS[name].what,
+                "ours": variant is not None,
+                "runs": [_result(work, name, seed) for seed in seeds],
             }
-            for name in options.systems
-            if name not in failed
-            and (runs := [_result(work, name, seed) for seed in options.seeds if (name, seed) in turns])
+            for name, seeds in _finished(work).items()
         },
         "skipped": skipped,
         "failed": failed,
@@ -164,7 +162,7 @@ def _write_images(work: Path, train_images: int) -> None:
 
 def _missing(name: str, options: argparse.Namespace) -> str:
     """Say which package a system lacks; nothing if it has all."""
-    if _ours(name):
+    if name not in PEERS:
         return ""
     peer = PEERS[name]
     find = f"import importlib.util, sys; sys.exit(importlib.util.find_spec({peer.module!r}) is None)"
@@ -176,8 +174,24 @@ def _interpreter(name: str, options: argparse.Namespace) -> str:
     return options.python.get(name, sys.executable)
 
 
-def _ours(name: str) -> bool:
-    return name.partition("@")[0] in OURS
+class Variant(NamedTuple):
+    """What RECIPE@BACKEND or RECIPE@EPOCHS asks for."""
+
+    recipe: str
+    backend: str = "tensorflow"
+    epochs: str = ""
+
+
+def _variant(name: str) -> Variant | None:
+    """Read the name of one of our systems; None if it is none."""
+    recipe, _, what = name.partition("@")
+    if recipe not in OURS:
+        return None
+    if what in BACKENDS:
+        return Variant(recipe, backend=what)
+    if what.isdecimal() and int(what) > 0:
+        return Variant(recipe, epochs=what)
+    return Variant(recipe) if name == recipe else None
 
 
 def _environment(backend: str = "tensorflow") -> dict[str, str]:
@@ -207,16 +221,18 @@ def _train(work: Path, name: str, seed: int, options: argparse.Namespace) -> Non
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    recipe, _, backend = name.partition("@")
-    script = "digitvae_recipe" if recipe in OURS else PEERS[name].script
+    variant = _variant(name)
+    script = "digitvae_recipe" if variant else PEERS[name].script
     command = [_interpreter(name, options), str(HERE / "systems" / f"{script}.py"), "--seed", str(seed)]
     command += ["--images", str(work / "train.npy"), "--probe", str(work / "probe.npy")]
     command += ["--folder", str(folder)]
-    if recipe in OURS:
-        command += ["--recipe", recipe]
-    if options.epochs is not None:
-        command += ["--epochs", str(options.epochs)]
-    wall = _child(command, folder / "train.log", backend or "tensorflow")
+    epochs = str(options.epochs or "")
+    if variant:
+        command += ["--recipe", variant.recipe]
+        epochs = variant.epochs or epochs
+    if epochs:
+        command += ["--epochs", epochs]
+    wall = _child(command, folder / "train.log", variant.backend if variant else "tensorflow")
     _write_json(
         folder / "wall.json", {"seconds": wall - _read_json(folder / "record.json")["excluded_seconds"]}
     )
@@ -285,6 +301,17 @@ def _result(work: Path, name: str, seed: int) -> dict[str, Any]:
     }
 
 
+def _finished(work: Path) -> dict[str, list[int]]:
+    """Return the systems, in the order of the help, and the seeds of which the folder holds the scores."""
+    order = list(OURS) + list(PEERS)
+    finished: dict[str, list[int]] = {}
+    for path in work.glob("*-*/scores.json"):
+        name, _, seed = path.parent.name.rpartition("-")
+        finished.setdefault(name, []).append(int(seed))
+    names = sorted(finished, key=lambda name: (order.index(name.partition("@")[0]), name))
+    return {name: sorted(finished[name]) for name in names}
+
+
 def _machine(work: Path, options: argparse.Namespace) -> dict[str, Any]:
     """Measure the machine once."""
     path = work / "machine.json"
@@ -315,8 +342,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--systems",
         nargs="+",
-        default=["default", "quick", "classic", "classic@jax", *PEERS],
-        help=f"of {', '.join(known)}; RECIPE@BACKEND for another than TensorFlow; default: %(default)s",
+        default=["quick", "default@1", "default", "classic", "classic@jax", *PEERS],
+        help=f"of {', '.join(known)}; RECIPE@BACKEND or RECIPE@EPOCHS; default: %(default)s",
     )
     parser.add_argument("--seeds", nargs="+", type=_whole, default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--epochs", type=_whole, help="for all; default: each one's own")
@@ -338,8 +365,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print all numbers instead of the table")
     options = parser.parse_args()
     for name in options.systems:
-        recipe, _, backend = name.partition("@")
-        if name not in known and not (recipe in OURS and backend in BACKENDS):
+        if name not in PEERS and _variant(name) is None:
             raise UsageError(f"Expected systems among {', '.join(known)}. Received: {name}")
     options.systems, options.seeds = list(dict.fromkeys(options.systems)), list(dict.fromkeys(options.seeds))
     for name, least, most in (

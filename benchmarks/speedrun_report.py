@@ -20,8 +20,6 @@ TARGET = 105.0
 """Nats that the peers' examples reach."""
 HIGHEST, LOWEST = 130.0, 80.0
 """Nats between which the plot tells systems apart."""
-REFERENCE = "default"
-"""The recipe that the peers are compared with."""
 # Okabe and Ito's colours, which the colour-blind tell apart too; the yellow is too pale for lines.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 WIDTH, HEIGHT = 8.0, 5.0  # inches
@@ -58,6 +56,7 @@ def table(result: Result) -> str:
             (
                 "system",
                 "what it is",
+                "seeds",
                 "epochs",
                 "wall seconds",
                 "-ELBO",
@@ -69,17 +68,12 @@ def table(result: Result) -> str:
             [_system_row(name, system) for name, system in result["systems"].items()],
         ),
     ]
-    seeds = sorted({run["seed"] for system in result["systems"].values() for run in system["runs"]})
-    if len(seeds) > 1:
-        lines += ["", f"Medians over the seeds {', '.join(map(str, seeds))} (least to most)."]
+    if any(len(system["runs"]) > 1 for system in result["systems"].values()):
+        lines += ["", "Medians over the seeds (least to most)."]
     comparison = _comparison(result["systems"])
     if comparison:
-        header = ("system", "its seconds", "its -ELBO", f"{REFERENCE}'s -ELBO by then", "difference")
-        lines += [
-            "",
-            f"What the recipe {REFERENCE} had reached when another system had its last weights:",
-            "",
-        ]
+        header = ("peer", "its seconds", "its -ELBO", "recipe", "-ELBO by then", "difference")
+        lines += ["", "What the best recipe had reached when a peer had its last weights:", ""]
         lines += _rows(header, comparison)
     lines += [
         f"\n{name}: {verb}, {reason}"
@@ -100,11 +94,12 @@ def _system_row(name: str, system: Result) -> list[str]:
     return [
         name,
         system["what"],
+        str(len(runs)),
         str(len(runs[0]["curve"])),
         _spread([run["wall_seconds"] for run in runs], "{:.0f}"),
         _spread([_last(run)["neg_elbo"] for run in runs], "{:.2f}"),
         _spread([run["nll"] for run in runs], "{:.2f}"),
-        _spread([seconds for seconds in reached if seconds is not None], "{:.0f}")
+        _spread([seconds for seconds in reached if seconds is not None], "{:.1f}")
         + (f" ({reached.count(None)} never)" if None in reached and any(reached) else ""),
         _spread([run["images_per_second"] for run in runs], "{:,.0f}"),
         _spread([run["peak_memory_bytes"] / 1e6 for run in runs], "{:,.0f}"),
@@ -130,25 +125,32 @@ def _spread(values: Sequence[float], form: str) -> str:
 
 
 def _comparison(systems: dict[str, Result]) -> list[list[str]]:
-    """Compare each peer's end with the reference at that time; medians over seeds."""
-    if REFERENCE not in systems:
-        return []
+    """Compare each peer's end with what is ours and best by that time; medians over seeds."""
     rows = []
     for name, system in systems.items():
-        if name == REFERENCE:
+        if system["ours"]:
             continue
         end = statistics.median(_last(run)["seconds"] for run in system["runs"])
         theirs = statistics.median(_last(run)["neg_elbo"] for run in system["runs"])
         by_then = [
-            [row["neg_elbo"] for row in run["curve"] if row["seconds"] <= end]
-            for run in systems[REFERENCE]["runs"]
+            (statistics.median(reached), recipe)
+            for recipe, ours in systems.items()
+            if ours["ours"] and (reached := _reached(ours, end))
         ]
-        row = [name, f"{end:.0f}", f"{theirs:.2f}", "-", "-"]
-        if all(by_then):
-            ours = statistics.median(values[-1] for values in by_then)
-            row[3:] = [f"{ours:.2f}", f"{ours - theirs:+.2f}"]
-        rows.append(row)
+        best = ["-", "-", "-"]
+        if by_then:
+            nats, recipe = min(by_then)
+            best = [recipe, f"{nats:.2f}", f"{nats - theirs:+.2f}"]
+        rows.append([name, f"{end:.0f}", f"{theirs:.2f}", *best])
     return rows
+
+
+def _reached(system: Result, seconds: float) -> list[float]:
+    """Return the -ELBO of every seed after so many seconds; nothing if one has no weights by then."""
+    curves = [
+        [row["neg_elbo"] for row in run["curve"] if row["seconds"] <= seconds] for run in system["runs"]
+    ]
+    return [curve[-1] for curve in curves] if all(curves) else []
 
 
 def plot(result: Result) -> Figure:
@@ -199,7 +201,7 @@ def plot(result: Result) -> Figure:
         count = max(len(system["runs"]) for system in result["systems"].values())
         notes = [f"{machine['cpu']}, {machine['cores']} cores; a point an epoch"]
         if count > 1:
-            notes.append(f"medians of {count} seeds")
+            notes.append(f"medians of up to {count} seeds")
         if hidden:
             ends = [f"{name} ends at {curves[name][1][-1]:.0f} nats" for name in hidden]
             axes.text(

@@ -17,6 +17,7 @@ SMALL = {
     "batch_size": 50, "precision": "float32",
 }  # fmt: skip
 FIGURES = ["interpolations", "latent_grid", "reconstructions", "samples", "training_curves"]
+THREADS = "TF_NUM_INTRAOP_THREADS"
 SCRIPT = Path(__file__).parents[1] / "vae.py"
 
 
@@ -269,3 +270,22 @@ def test_importing_the_package_imports_no_keras(python, tmp_path):
     modules = "digitvae, digitvae.config, digitvae.data, digitvae.figures, digitvae.cli"
     code = f"import sys, {modules}; print('keras' in sys.modules)"
     assert python("-c", code, cwd=tmp_path).stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("to_train", "set_by_user", "expected"),
+    [(True, {}, "half"), (False, {}, "None"), (True, {THREADS: "7"}, "7")],
+)
+def test_training_shares_the_cores_out_unless_the_user_has(python, tmp_path, to_train, set_by_user, expected):
+    program = f"""
+import os
+os.environ.pop({THREADS!r}, None)
+os.environ.update({set_by_user!r})
+from digitvae.cli.common import start_backend
+start_backend(None, to_train={to_train})
+print(os.environ.get({THREADS!r}), max(1, os.cpu_count() // 2))
+"""
+    done = python("-c", program, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    found, half = done.stdout.split()
+    assert found == (half if expected == "half" else expected)

@@ -41,6 +41,14 @@ def test_singular_values_come_near_1_and_directions_stay(rng, shape):
     np.testing.assert_allclose(in_old_directions, np.diag(values), atol=1e-4)
 
 
+def test_products_in_bfloat16_turn_no_direction(rng):
+    matrix = ops.convert_to_tensor(rng.normal(size=(1, 40, 24)).astype("float32"))
+    exact, coarse = (ops.convert_to_numpy(orthogonalised(matrix, 3, d))[0] for d in ("float32", "bfloat16"))
+    assert coarse.dtype == np.float32
+    error = np.linalg.norm(coarse - exact) / np.linalg.norm(exact)
+    assert 0 < error < 0.03
+
+
 @pytest.mark.parametrize("shape", [(12, 8), (8, 12)])
 def test_a_matrix_moves_as_by_the_muon_of_keras(rng, shape):
     values, *gradients = rng.normal(size=(5, *shape)).astype("float32")
@@ -67,11 +75,11 @@ def test_no_gradient_no_step_and_no_nan():
 
 
 def test_it_survives_saving():
-    optimizer = Muon(2e-3, momentum=0.9, newton_schulz_steps=4)
+    optimizer = Muon(2e-3, momentum=0.9, newton_schulz_steps=4, newton_schulz_dtype="bfloat16")
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     assert isinstance(again, Muon)
     assert again.get_config() == optimizer.get_config()
-    assert again.newton_schulz_steps == 4
+    assert (again.newton_schulz_steps, again.newton_schulz_dtype) == (4, "bfloat16")
 
 
 def test_matrices_of_one_size_move_as_each_alone(rng):

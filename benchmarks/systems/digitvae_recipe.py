@@ -46,6 +46,7 @@ class Snapshots(keras.callbacks.Callback):
             self.params["steps"] * self.batch_size,
             self.trained,
             lambda stem: shutil.copyfile(self.model_file, stem.with_suffix(".keras")),
+            since=time.perf_counter() - self.began - self.trained,
         )
 
 

@@ -60,19 +60,22 @@ class Recorder:
         self._began, self._paused = float(os.environ[BEGAN]), 0.0
         self._epochs: list[dict[str, float]] = []
 
-    def epoch_ends(self, images: int, train_seconds: float, save: Callable[[Path], Any]) -> None:
+    def epoch_ends(
+        self, images: int, train_seconds: float, save: Callable[[Path], Any], since: float = 0.0
+    ) -> None:
         """Take the time, then write a snapshot.
 
         Args:
             images: images of the epoch's training steps.
             train_seconds: how long these steps took.
             save: writes the snapshot to a path, to which it adds a suffix.
+            since: seconds that have gone by since the last of these steps.
         """
         now = time.time()
         self._epochs.append(
             {
                 "epoch": len(self._epochs) + 1,
-                "seconds": now - self._began - self._paused,
+                "seconds": now - since - self._began - self._paused,
                 "train_seconds": train_seconds,
                 "images": images,
             }

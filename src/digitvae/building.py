@@ -25,7 +25,6 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "continuous_bernoulli": ContinuousBernoulli,
     "discretised_logistic": DiscretisedLogisticMixture,
 }
-OPTIMIZERS = {"muon": Muon, "adam": keras.optimizers.Adam}
 STEPS_PER_EXECUTION = 10
 """Steps between two returns to Python, on TensorFlow: it costs 3 ms, and Ctrl-C and the bar wait for it."""
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -110,15 +109,20 @@ def build(
             binarization=config.binarization,
             seed=config.seed,
         )
-    compile_model(vae, config, steps_per_epoch)
+    _compile(vae, config, steps_per_epoch)
     return vae
 
 
-def compile_model(vae: VAE, config: Config, steps_per_epoch: int = 1) -> None:
+def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
     """Give the model the optimiser that a config describes, its rate decaying to zero along a cosine."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
+    optimizer = (
+        keras.optimizers.Adam(rate)
+        if config.optimizer == "adam"
+        else Muon(rate, newton_schulz_dtype=config.precision)
+    )
     vae.compile(
-        optimizer=OPTIMIZERS[config.optimizer](rate),
+        optimizer=optimizer,
         jit_compile=compiles_with_xla(),
         # PyTorch knows one only, and JAX gains nothing.
         steps_per_execution=STEPS_PER_EXECUTION if keras.backend.backend() == "tensorflow" else 1,

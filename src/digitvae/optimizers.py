@@ -27,6 +27,7 @@ class Muon(keras.optimizers.Optimizer):
         learning_rate: a number or a Keras schedule.
         momentum: of the matrices, Nesterov's.
         newton_schulz_steps: how near to orthogonal; three learn as well as five here.
+        newton_schulz_dtype: of the products that this takes; bfloat16 learns as well as float32.
         beta_1: decay of Adam's first moment.
         beta_2: decay of Adam's second moment.
         epsilon: added to Adam's denominator.
@@ -38,13 +39,15 @@ class Muon(keras.optimizers.Optimizer):
         learning_rate: Any = 5e-3,
         momentum: float = 0.95,
         newton_schulz_steps: int = 3,
+        newton_schulz_dtype: str = "float32",
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         name: str = "muon",
     ) -> None:
         super().__init__(learning_rate=learning_rate, name=name)
-        self.momentum, self.newton_schulz_steps = momentum, newton_schulz_steps
+        self.momentum = momentum
+        self.newton_schulz_steps, self.newton_schulz_dtype = newton_schulz_steps, newton_schulz_dtype
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
 
     def build(self, variables: list[Any]) -> None:
@@ -85,7 +88,10 @@ class Muon(keras.optimizers.Optimizer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = ("name", "momentum", "newton_schulz_steps", "beta_1", "beta_2", "epsilon")
+        own = [
+            *("name", "momentum", "newton_schulz_steps", "newton_schulz_dtype"),
+            *("beta_1", "beta_2", "epsilon"),
+        ]
         rate = super().get_config()["learning_rate"]
         return {"learning_rate": rate, **{name: getattr(self, name) for name in own}}
 
@@ -95,7 +101,9 @@ class Muon(keras.optimizers.Optimizer):
         for (size, members), moment in zip(self._matrices.items(), self._moments, strict=True):
             stacked = ops.stack([ops.reshape(ops.cast(grads[i], "float32"), size) for i in members])
             self.assign(moment, self.momentum * moment + stacked)
-            steps = orthogonalised(stacked + self.momentum * moment, self.newton_schulz_steps)
+            steps = orthogonalised(
+                stacked + self.momentum * moment, self.newton_schulz_steps, self.newton_schulz_dtype
+            )
             steps = 0.2 * math.sqrt(max(size)) * steps
             for number, i in enumerate(members):
                 grads[i] = ops.reshape(steps[number], shapes[i])
@@ -114,21 +122,23 @@ class Muon(keras.optimizers.Optimizer):
         return grads
 
 
-def orthogonalised(matrices: Any, steps: int) -> Any:
+def orthogonalised(matrices: Any, steps: int, dtype: str = "float32") -> Any:
     """Bring the singular values of matrices near 1, their directions kept, by Newton and Schulz's iteration.
 
     Args:
         matrices: float (n, rows, columns).
         steps: how often; with 5 nearly all singular values lie in [0.7, 1.2].
+        dtype: of the products.
 
     Returns:
-        float (n, rows, columns).
+        float32 (n, rows, columns).
     """
     # The products are over the longer side, so that they are small.
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else ops.transpose(matrices, (0, 2, 1))
     # The Frobenius norm is at least the largest singular value: the iteration starts below 1.
     x = x / (ops.sqrt(ops.sum(ops.square(x), axis=(1, 2), keepdims=True)) + 1e-7)
+    x = ops.cast(x, dtype)
     # Every step multiplies x by a polynomial of its square x x', which is small: the steps are taken on the
     # square, and x is multiplied once, by the product of all.
     square = ops.matmul(x, ops.transpose(x, (0, 2, 1)))
@@ -139,5 +149,5 @@ def orthogonalised(matrices: Any, steps: int) -> Any:
         product = factor if step == 0 else ops.matmul(factor, product)
         if step < steps - 1:
             square = ops.matmul(ops.matmul(factor, square), factor)
-    x = ops.matmul(product, x)
+    x = ops.cast(ops.matmul(product, x), "float32")
     return x if wide else ops.transpose(x, (0, 2, 1))
