@@ -22,7 +22,7 @@ from digitvae.distributions import Gaussian
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.objectives import terms
 
-DECODES_AT_ONCE = 2048
+DECODES_AT_ONCE = 512
 """Images times draws in one call: bounds the memory, whatever the number of draws and images."""
 
 
