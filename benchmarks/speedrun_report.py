@@ -22,8 +22,10 @@ HIGHEST, LOWEST = 130.0, 80.0
 """Nats between which the plot tells systems apart."""
 # Okabe and Ito's colours, which the colour-blind tell apart too, without the yellow, too pale for lines; then
 # four of Tol's.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
-COLOURS += ("#882255", "#999933", "#332288", "#661100")
+COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F"),
+    *("#882255", "#999933", "#332288", "#661100"),
+)
 WIDTH, HEIGHT = 8.0, 5.0  # inches
 COLUMN = 1.03  # of the plot's width: where the labels are
 LABEL_GAP = 0.045  # of the plot's height: what one label takes
