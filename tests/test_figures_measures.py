@@ -164,8 +164,9 @@ def test_neighbours_stand_below_their_samples(tmp_path: Path, n: int) -> None:
     names = [text.get_text() for text in figure.axes[0].get_yticklabels()]
     assert names == ["sample", "nearest"] * -(-n // 10)
     zoom = int((centres[1] - centres[0]) // 9)
+    abreast = -(-n // (len(centres) // 2))
     for i, centre in enumerate(centres):
-        images = (above, below)[i % 2][i // 2 * 10 : i // 2 * 10 + 10]
+        images = (above, below)[i % 2][i // 2 * abreast : (i // 2 + 1) * abreast]
         line = mosaic[int(centre - 4.5 * zoom) : int(centre + 4.5 * zoom)][::zoom]
         starts = [
             x
