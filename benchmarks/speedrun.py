@@ -1,6 +1,6 @@
 """digitvae beside its peers on this machine: nats reached against wall seconds since the process began.
 
-    python benchmarks/speedrun.py                                     # everything, three seeds: hours
+    python benchmarks/speedrun.py                                     # everything, three seeds: an hour
     python benchmarks/speedrun.py --systems default numpyro --seeds 0
     python benchmarks/speedrun.py --python pythae=other/bin/python    # a peer in an environment of its own
 
@@ -19,44 +19,18 @@ import sys
 import time
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import machine
 import numpy as np
 import speedrun_report
+from contestants import OURS, PEERS, variant_of
 
-from digitvae.cli.common import BACKENDS
-from digitvae.config import RECIPES
 from digitvae.data import fixed_bits, load_dataset
 
 HERE = Path(__file__).parent
 FEWEST_TRAIN_IMAGES = 128  # one batch of every peer
 PROBE_IMAGES = 16
-
-
-class Peer(NamedTuple):
-    """Another VAE to compare with."""
-
-    script: str
-    """Its training script in `systems/`."""
-    module: str
-    """What has to be importable for it."""
-    package: str
-    """What to install for that."""
-    what: str
-    """What it is, in a few words."""
-
-
-PEERS = {
-    "pytorch": Peer("pytorch_example", "torch", "torch", "PyTorch's official example, 784-400-20"),
-    "numpyro": Peer("numpyro_example", "numpyro", "numpyro", "NumPyro's example, 784-400-50, jitted"),
-    "pythae": Peer("pythae_vae", "pythae", "pythae", "pythae's VAE, 784-512-20"),
-    "keras": Peer(
-        "keras_example", "tensorflow", "tensorflow-cpu", "Keras' official example, conv, 2 latents"
-    ),
-}
-# Recipes for other pixels than bits have nats of another kind.
-OURS = {name: what for name, (what, changes) in RECIPES.items() if "binarization" not in changes}
 
 
 class UsageError(ValueError):
@@ -116,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
         "settings": _settings(options),
         "systems": {
             name: {
-                "what": OURS[variant.recipe] if (variant := _variant(name)) else PEERS[name].what,
+                "what": OURS[variant.recipe] if (variant := variant_of(name)) else PEERS[name].what,
                 "ours": variant is not None,
                 "runs": [_result(work, name, seed) for seed in seeds],
             }
@@ -174,26 +148,6 @@ def _interpreter(name: str, options: argparse.Namespace) -> str:
     return options.python.get(name, sys.executable)
 
 
-class Variant(NamedTuple):
-    """What RECIPE@BACKEND or RECIPE@EPOCHS asks for."""
-
-    recipe: str
-    backend: str = "tensorflow"
-    epochs: str = ""
-
-
-def _variant(name: str) -> Variant | None:
-    """Read the name of one of our systems; None if it is none."""
-    recipe, _, what = name.partition("@")
-    if recipe not in OURS:
-        return None
-    if what in BACKENDS:
-        return Variant(recipe, backend=what)
-    if what.isdecimal() and int(what) > 0:
-        return Variant(recipe, epochs=what)
-    return Variant(recipe) if name == recipe else None
-
-
 def _environment(backend: str = "tensorflow") -> dict[str, str]:
     """Return the same environment for all: the CPU, no windows."""
     return {
@@ -221,7 +175,7 @@ def _train(work: Path, name: str, seed: int, options: argparse.Namespace) -> Non
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
-    variant = _variant(name)
+    variant = variant_of(name)
     script = "digitvae_recipe" if variant else PEERS[name].script
     command = [_interpreter(name, options), str(HERE / "systems" / f"{script}.py"), "--seed", str(seed)]
     command += ["--images", str(work / "train.npy"), "--probe", str(work / "probe.npy")]
@@ -365,7 +319,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print all numbers instead of the table")
     options = parser.parse_args()
     for name in options.systems:
-        if name not in PEERS and _variant(name) is None:
+        if name not in PEERS and variant_of(name) is None:
             raise UsageError(f"Expected systems among {', '.join(known)}. Received: {name}")
     options.systems, options.seeds = list(dict.fromkeys(options.systems)), list(dict.fromkeys(options.seeds))
     for name, least, most in (

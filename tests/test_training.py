@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import sys
@@ -228,6 +229,14 @@ def test_a_diverging_run_stops_and_stays_usable(tiny, dataset, tmp_path):
     vae = load(tmp_path / "run")
     assert all(np.isfinite(weight.numpy()).all() for weight in vae.weights)
     assert vae.generate(2).shape == (2, 9, 13)
+
+
+@pytest.mark.parametrize(("first", "stops"), [(1e3, False), (1e5, True), (float("nan"), True)])
+def test_an_explosion_among_the_first_steps_is_seen(tmp_path, tiny, first, stops):
+    keeper = Keeper(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
+    keeper.epoch = 0
+    with pytest.raises(TrainingDiverged) if stops else contextlib.nullcontext():
+        keeper.on_train_batch_end(9, {"loss": first})
 
 
 def test_an_epoch_that_ends_broken_is_not_kept(tiny, dataset, tmp_path):

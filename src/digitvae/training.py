@@ -203,11 +203,14 @@ class Keeper(keras.callbacks.Callback):
 
     def _check(self, loss: float) -> None:
         # A density can begin near 0 nats, where ten times the loss means nothing; a nat a pixel always does.
-        scale = max(abs(self.first_loss or 0.0), math.prod(self.run.image_shape))
-        if not math.isfinite(loss) or loss > (self.first_loss or 0.0) + 9 * scale:
+        # The first loss is of several steps and may have exploded: no model begins with ten nats a pixel.
+        pixels = math.prod(self.run.image_shape)
+        first = min(self.first_loss or 0.0, 10.0 * pixels)
+        limit = first + 9 * max(abs(first), pixels)
+        if not math.isfinite(loss) or loss > limit:
             config = self.run.config
             raise TrainingDiverged(
-                f"Expected a finite loss not far above the first one ({self.first_loss:.1f}). Received: "
+                f"Expected a finite loss of at most {limit:.0f}, far above where it began. Received: "
                 f"loss={loss:.4g} in epoch {self.epoch + 1}; the weights after epoch {self.epochs_done} are "
                 f"kept in {self.run.folder}. A lower learning rate (now {config.learning_rate}) or a larger "
                 f"batch (now {config.batch_size}) usually helps"

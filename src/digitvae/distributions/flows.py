@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any, final
 
 import keras
@@ -53,22 +54,17 @@ class CouplingFlow(keras.layers.Layer):
         self.couplings = couplings
         self.hidden = hidden
         self.seed = seed
-        half = latent_dim // 2
-        sizes = half, latent_dim - half
+        splits = [_split(latent_dim, position) for position in range(couplings)]
         self._steps = [
-            _AffineCoupling(
-                sizes[position % 2],
-                sizes[1 - position % 2],
-                hidden,
-                None if seed is None else seed + 2 * position,
-            )
-            for position in range(couplings)
+            _AffineCoupling(len(kept), len(moved), hidden, None if seed is None else seed + 2 * position)
+            for position, (kept, moved) in enumerate(splits)
         ]
-        # Saved weights must keep their meaning, so these are arithmetic and not random permutations.
-        self._dealt = [*range(0, latent_dim, 2), *range(1, latent_dim, 2)]
-        self._order = list(range(latent_dim))
-        for _ in range((couplings - 1) // 2):
-            self._order = [self._order[coordinate] for coordinate in self._dealt]
+        # Every coupling wants what it keeps in front: between two of them the coordinates change their order,
+        # after the last one they go home.
+        home = list(range(latent_dim))
+        orders = [home, *(kept + moved for kept, moved in splits), home]
+        self._shuffles = [[before.index(c) for c in after] for before, after in pairwise(orders)]
+        self._unshuffles = [[after.index(c) for c in before] for before, after in pairwise(orders)]
         # Outside of `__call__` an enclosing layer's mixed policy would cast these two to bfloat16.
         self._log_scale = self.add_weight(
             shape=(latent_dim,), initializer="zeros", autocast=False, name="log_scale"
@@ -90,17 +86,10 @@ class CouplingFlow(keras.layers.Layer):
         """
         z, shape = self._rows(u)
         log_det = ops.sum(self._log_scale)
-        half = self.latent_dim // 2
-        kept, moved = z[:, :half], z[:, half:]
-        for position, step in enumerate(self._steps):
-            if position % 2 == 0 and position > 0:
-                joined = ops.take(ops.concatenate([kept, moved], axis=1), self._dealt, axis=1)
-                kept, moved = joined[:, :half], joined[:, half:]
-            moved, change = step.forward(kept, moved)
+        for shuffle, step in zip(self._shuffles, self._steps, strict=False):
+            z, change = step.forward(ops.take(z, shuffle, axis=1))
             log_det = log_det + change
-            kept, moved = moved, kept
-        halves = [kept, moved] if self.couplings % 2 == 0 else [moved, kept]
-        z = ops.take(ops.concatenate(halves, axis=1), _inverse(self._order), axis=1)
+        z = ops.take(z, self._shuffles[-1], axis=1)
         z = z * ops.exp(self._log_scale) + self._shift
         return ops.reshape(z, shape), ops.reshape(log_det, shape[:-1])
 
@@ -119,18 +108,11 @@ class CouplingFlow(keras.layers.Layer):
         u, shape = self._rows(z)
         u = (u - self._shift) * ops.exp(-self._log_scale)
         log_det = -ops.sum(self._log_scale)
-        half = self.latent_dim // 2
-        u = ops.take(u, self._order, axis=1)
-        first, second = u[:, :half], u[:, half:]
-        kept, moved = (first, second) if self.couplings % 2 == 0 else (second, first)
-        for position, step in reversed(list(enumerate(self._steps))):
-            kept, moved = moved, kept
-            moved, change = step.inverse(kept, moved)
+        u = ops.take(u, self._unshuffles[-1], axis=1)
+        for unshuffle, step in reversed(list(zip(self._unshuffles, self._steps, strict=False))):
+            u, change = step.inverse(u)
             log_det = log_det + change
-            if position % 2 == 0 and position > 0:
-                joined = ops.take(ops.concatenate([kept, moved], axis=1), _inverse(self._dealt), axis=1)
-                kept, moved = joined[:, :half], joined[:, half:]
-        u = ops.concatenate([kept, moved], axis=1)
+            u = ops.take(u, unshuffle, axis=1)
         return ops.reshape(u, shape), ops.reshape(log_det, shape[:-1])
 
     def get_config(self) -> dict[str, Any]:
@@ -200,16 +182,27 @@ class FlowDistribution:
         return self._flow.inverse(z)[0]
 
 
-def _inverse(permutation: list[int]) -> list[int]:
-    return [permutation.index(position) for position in range(len(permutation))]
+def _split(latent_dim: int, position: int) -> tuple[list[int], list[int]]:
+    """Chooses the coordinates that the coupling at `position` keeps and those that it moves.
+
+    Saved weights must keep their meaning, so this is arithmetic and not a random permutation. Before each new
+    pair of couplings the coordinates are dealt out in turn, like cards to two players, so that every pair
+    splits them another way until the deals repeat.
+    """
+    order = list(range(latent_dim))
+    for _ in range(position // 2):
+        order = order[0::2] + order[1::2]
+    first, second = order[: latent_dim // 2], order[latent_dim // 2 :]
+    return (first, second) if position % 2 == 0 else (second, first)
 
 
 @final
 class _AffineCoupling(keras.layers.Layer):
-    """Moves one half of the coordinates by a shift and a bounded log-scale that depend on the other half."""
+    """Keeps the first coordinates; a shift and a bounded log-scale that depend on them move the others."""
 
     def __init__(self, kept: int, moved: int, hidden: int, seed: int | None) -> None:
         super().__init__(dtype="float32")
+        self._kept = kept
         # An initializer with a given seed always draws the same values: every layer gets a seed of its own.
         seeds = [None if seed is None else seed + i for i in range(2)]
         self._network = [
@@ -225,13 +218,17 @@ class _AffineCoupling(keras.layers.Layer):
             layer.build((None, inputs))
         self.built = True
 
-    def forward(self, kept: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        kept, moved = u[:, : self._kept], u[:, self._kept :]
         log_scale, shift = self._log_scale_and_shift(kept)
-        return moved * ops.exp(log_scale) + shift, ops.sum(log_scale, axis=-1)
+        moved = moved * ops.exp(log_scale) + shift
+        return ops.concatenate([kept, moved], axis=1), ops.sum(log_scale, axis=-1)
 
-    def inverse(self, kept: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        kept, moved = z[:, : self._kept], z[:, self._kept :]
         log_scale, shift = self._log_scale_and_shift(kept)
-        return (moved - shift) * ops.exp(-log_scale), -ops.sum(log_scale, axis=-1)
+        moved = (moved - shift) * ops.exp(-log_scale)
+        return ops.concatenate([kept, moved], axis=1), -ops.sum(log_scale, axis=-1)
 
     def _log_scale_and_shift(self, kept: Tensor) -> tuple[Tensor, Tensor]:
         for layer in self._network:

@@ -80,8 +80,8 @@ def likelihood_terms(
     function = Terms(vae)
     function.make_predict_function()
 
-    def measure(start: int) -> tuple[slice, np.ndarray, np.ndarray, np.ndarray]:
-        """Return which images a batch holds, their sums of both terms, log-totals of weights, and curve."""
+    def measure(start: int) -> tuple[slice, ImageTerms]:
+        """Return which images a batch holds, and their terms."""
         rows = slice(start, min(start + batch_size, len(images)))
         inputs = {
             "x": padded(pixels(vae, images[rows]), batch_size),
@@ -99,24 +99,27 @@ def likelihood_terms(
             log_weights = -values[:, 0] - values[:, 1]
             for row, k in enumerate(curve):
                 if done < k <= done + size:
-                    bounds[row] = np.logaddexp(
-                        log_total, _log_sum_exp(log_weights[:, : k - done])
-                    ) - math.log(k)
+                    so_far = np.logaddexp(log_total, _log_sum_exp(log_weights[:, : k - done]))
+                    bounds[row] = so_far - math.log(k)
             log_total = np.logaddexp(log_total, _log_sum_exp(log_weights))
             done += size
-        return rows, sums, log_total, bounds
+        reconstruction, kl = sums / draws
+        return rows, ImageTerms(reconstruction, kl, log_total - math.log(draws), bounds)
 
-    all_sums, totals = np.empty((2, len(images))), np.empty(len(images))
-    all_bounds = np.empty((len(curve), len(images)))
-    with (
-        progress_bar(len(images), f"k={draws}", " images", progress) as bar,
-        ThreadPoolExecutor(_threads()) as pool,
-    ):
-        # Noise and sums of one batch are made while another is decoded.
-        for rows, *results in pool.map(measure, range(0, len(images), batch_size)):
-            all_sums[:, rows], totals[rows], all_bounds[:, rows] = results
-            bar.update(rows.stop - rows.start)
-    return ImageTerms(all_sums[0] / draws, all_sums[1] / draws, totals - math.log(draws), all_bounds)
+    n = len(images)
+    found = ImageTerms(np.empty(n), np.empty(n), np.empty(n), np.empty((len(curve), n)))
+    pool = ThreadPoolExecutor(_threads())
+    with progress_bar(n, f"k={draws}", " images", progress) as bar:
+        try:
+            # Noise and sums of one batch are made while another is decoded.
+            for rows, terms_of_rows in pool.map(measure, range(0, n, batch_size)):
+                for whole, part in zip(found, terms_of_rows, strict=True):
+                    whole[..., rows] = part
+                bar.update(rows.stop - rows.start)
+        finally:
+            # Whoever interrupts need not wait for all the batches that are left.
+            pool.shutdown(cancel_futures=True)
+    return found
 
 
 def _threads() -> int:

@@ -158,14 +158,8 @@ def reconstructions(
     Raises:
         ValueError: if an array has another shape, type or range.
     """
-    above = as_pixels(originals, "n, height, width", "originals")
-    below = as_pixels(reconstructions, "n, height, width", "reconstructions")
-    if above.shape != below.shape:
-        raise ValueError(
-            "Expected originals and reconstructions of one shape. "
-            f"Received: originals.shape={above.shape}, reconstructions.shape={below.shape}"
-        )
-    return _pairs(above, below, ("original", "reconstruction"), title)
+    pairs = {"originals": originals, "reconstructions": reconstructions}
+    return _pairs(pairs, ("original", "reconstruction"), title)
 
 
 def neighbours(
@@ -184,14 +178,7 @@ def neighbours(
     Raises:
         ValueError: if the images have another shape, type or range.
     """
-    above = as_pixels(samples, "n, height, width", "samples")
-    below = as_pixels(nearest, "n, height, width", "nearest")
-    if above.shape != below.shape:
-        raise ValueError(
-            "Expected a nearest image for each sample. "
-            f"Received: samples.shape={above.shape}, nearest.shape={below.shape}"
-        )
-    return _pairs(above, below, ("sample", "nearest"), title)
+    return _pairs({"samples": samples, "nearest": nearest}, ("sample", "nearest"), title)
 
 
 def interpolations(images: ArrayLike, title: str = "From one test digit to another") -> Figure:
@@ -242,8 +229,15 @@ def interpolations(images: ArrayLike, title: str = "From one test digit to anoth
     return figure
 
 
-def _pairs(above: NDArray[np.uint8], below: NDArray[np.uint8], names: tuple[str, str], title: str) -> Figure:
-    """Draw each image above its partner, in several double rows when there are more than ten."""
+def _pairs(arguments: dict[str, ArrayLike], names: tuple[str, str], title: str) -> Figure:
+    """Draw each image of the first argument above its partner, in several double rows beyond ten."""
+    above, below = (as_pixels(value, "n, height, width", name) for name, value in arguments.items())
+    if above.shape != below.shape:
+        first, second = arguments
+        raise ValueError(
+            f"Expected {first} and {second} of one shape. "
+            f"Received: {first}.shape={above.shape}, {second}.shape={below.shape}"
+        )
     n, height, width = above.shape
     # Up to 50 pairs stand ten abreast, more of them in about a square.
     lines = math.ceil(n / max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0)))
