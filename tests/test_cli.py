@@ -172,6 +172,17 @@ def test_help_imports_nothing_heavy(python, tmp_path, arguments):
     }
 
 
+def test_a_backend_starts_without_what_keras_could_use_but_we_do_not(python, tmp_path):
+    code = (
+        "import sys; from digitvae.cli.common import start_backend; start_backend(None); import keras;"
+        "print(sorted({'keras', 'sklearn', 'matplotlib'} & set(sys.modules)));"
+        "import matplotlib.pyplot, sklearn; print(keras.ops.add(1.0, 1.0))"
+    )
+    done = python("-c", code, cwd=tmp_path, MPLBACKEND="nonsense_is_not_read")
+    assert done.stdout.splitlines()[0] == "['keras']"
+    assert "nonsense_is_not_read" in done.stderr  # by Matplotlib, when the user asks for it
+
+
 def test_help_lists_every_flag_with_its_default(python, tmp_path):
     text = python("-m", "digitvae", "train", "--help", cwd=tmp_path, COLUMNS="200").stdout
     for flag in ("--epochs", "--prior", "--resume", "--json", "--recipe", "--seed", "--backend", "--debug"):
@@ -191,7 +202,7 @@ def test_help_lists_every_flag_with_its_default(python, tmp_path):
         (["train", "--beta", "nan"], "Expected beta to be finite. Received: nan"),
         (["train", "--beta", "x"], "Expected a number. Received: x"),
         (["train", "--prior", "best"], "best"),
-        (["train", "--recipe", "best"], "Expected recipe to be one of"),
+        (["train", "--recipe", "finest"], "Expected recipe to be one of"),
         (["train", "--recipe", ""], "Expected recipe to be one of"),
         (["train", "--config", "absent.json"], "Expected a readable JSON config file"),
         (["train", "--seed", "-1"], "Expected seed to be from 0"),
@@ -219,7 +230,7 @@ def test_wrong_usage_is_one_line_and_code_2(monkeypatch, tmp_path, capsys, argum
     [
         (["--data", "absent.npy"], 1, "absent.npy"),
         (["--data", "text.npy"], 1, "text.npy"),
-        (["--resume", "absent"], 1, "Expected a run folder or latest. Received: absent"),
+        (["--resume", "absent"], 1, "a shipped model (best). Received: absent"),
         (["--resume", "latest"], 1, "for latest"),
         (["--likelihood", "continuous_bernoulli"], 2, "because the pixels are bits"),
         (["--run", "text.npy/run"], 1, "text.npy/run"),
@@ -260,7 +271,7 @@ def test_debug_shows_where(monkeypatch, tmp_path, capsys):
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("warnings.showwarning", None)
-    assert cli.main(["train", "--recipe", "best", "--debug"]) == 2
+    assert cli.main(["train", "--recipe", "finest", "--debug"]) == 2
     err = capsys.readouterr().err
     assert err.startswith("Traceback")
     assert err.splitlines()[-1].startswith("digitvae: error: Expected recipe")

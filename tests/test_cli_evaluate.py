@@ -83,6 +83,17 @@ def test_json_is_the_file_and_a_second_time_gives_the_same(evaluate, folder):
     assert first == again
 
 
+def test_a_shipped_model_is_measured_outside_of_the_package(evaluate, folder, monkeypatch):
+    shutil.copytree(folder / "A", folder / "models" / "shipped", ignore=shutil.ignore_patterns("evaluation*"))
+    monkeypatch.setattr("digitvae.runs.SHIPPED", folder / "models")
+    before = sorted((folder / "models").rglob("*"))
+    code, out, err = evaluate("shipped", "--samples", 1)
+    assert code == 0, err
+    assert "Page: runs/shipped/report.html" in out
+    assert (folder / "runs" / "shipped" / "evaluation.json").is_file()
+    assert sorted((folder / "models").rglob("*")) == before
+
+
 def test_the_times_of_the_training_are_kept(evaluate, folder):
     path = folder / "B" / "evaluation.json"
     path.write_text(json.dumps({"wall_seconds": 12.5}))

@@ -135,10 +135,10 @@ def test_iwae_takes_several_draws_unless_told():
 
 
 def test_unknown_recipes_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"Expected recipe to be one of default, .*Received: best"):
-        resolve("best")
-    with pytest.raises(ConfigError, match="Received: best"):
-        resolve(file=write(tmp_path, {"recipe": "best"}))
+    with pytest.raises(ConfigError, match=r"Expected recipe to be one of default, .*Received: finest"):
+        resolve("finest")
+    with pytest.raises(ConfigError, match="Received: finest"):
+        resolve(file=write(tmp_path, {"recipe": "finest"}))
 
 
 @pytest.mark.parametrize(

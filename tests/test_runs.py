@@ -55,6 +55,22 @@ def test_new_runs_get_names_of_their_own(tmp_path, monkeypatch):
     assert all(folder.parent.name == "runs" and "classic" in folder.name for folder in folders)
 
 
+def test_shipped_models_go_by_their_names(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runs, "SHIPPED", tmp_path / "models")
+    shutil.copytree(saved.folder, tmp_path / "models" / "mine")
+    (tmp_path / "models" / "__pycache__").mkdir()
+    assert runs.shipped_models() == ["mine"]
+    run = Run.open("mine")
+    assert run.folder == tmp_path / "models" / "mine"
+    assert load("mine").generate(1).shape == (1, 9, 13)
+    # What is measured goes where users write, not into the package.
+    assert run.results_folder == runs.RUNS / "mine"
+    assert saved.results_folder == saved.folder
+    with pytest.raises(FileNotFoundError, match=r"Expected a run folder, latest or a shipped model \(mine\)"):
+        Run.open("yours")
+
+
 def test_the_latest_run_is_the_one_made_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"Expected a run in runs/ for latest. Received: none there"):
@@ -95,7 +111,7 @@ def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a run folder or latest. Received: .*absent"):
+    with pytest.raises(FileNotFoundError, match=r"Expected a run folder, latest or a shipped model .*Received: .*absent"):
         Run.open(tmp_path / "absent")
     with pytest.raises(
         ValueError, match=r"Expected a run folder with a config.json. Received: .*it has none"

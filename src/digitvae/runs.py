@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from digitvae.model import VAE
 
 RUNS = Path("runs")
+SHIPPED = Path(__file__).parent / "models"
+"""Folders of trained models that come with the package: runs without a checkpoint."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
 VERSIONED = ("digitvae", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
@@ -89,15 +91,21 @@ class Run:
         """Open an existing run.
 
         Args:
-            name: a run folder, or "latest" for the newest one in `runs/`.
+            name: a run folder, "latest" for the newest one in `runs/`, or the name of a shipped model.
 
         Raises:
             FileNotFoundError: no such run.
             ValueError: a folder that is no run, or a damaged one.
         """
-        folder = _latest() if str(name) == "latest" else Path(name)
+        if str(name) == "latest":
+            folder = _latest()
+        else:
+            folder = SHIPPED / name if str(name) in shipped_models() else Path(name)
         if not folder.is_dir():
-            raise FileNotFoundError(f"Expected a run folder or latest. Received: {folder} (no such folder)")
+            raise FileNotFoundError(
+                f"Expected a run folder, latest or a shipped model ({', '.join(shipped_models())}). "
+                f"Received: {folder} (no such folder)"
+            )
         try:
             stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             config, image_shape = Config.from_dict(stored["config"]), tuple(stored["image_shape"])
@@ -110,6 +118,11 @@ class Run:
                 f"Expected a readable config.json. Received: {folder / 'config.json'} ({error})"
             ) from error
         return cls(folder, config, image_shape)
+
+    @property
+    def results_folder(self) -> Path:
+        """Where evaluations go: into the run folder, but into `runs/NAME` for a shipped model."""
+        return RUNS / self.folder.name if self.folder.parent == SHIPPED else self.folder
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file of the run folder.
@@ -224,13 +237,18 @@ def load(name: str | Path) -> VAE:
     """Load the model of a run, ready to encode, decode, generate, evaluate or train on.
 
     Args:
-        name: a run folder, or "latest" for the newest one in `runs/`.
+        name: a run folder, "latest" for the newest one in `runs/`, or the name of a shipped model.
 
     Raises:
         FileNotFoundError: no such run.
         ValueError: the folder is no run, or a damaged one.
     """
     return Run.open(name).load_model()
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the trained models that come with the package."""
+    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
 def _fresh_name(recipe: str) -> Path:

@@ -42,7 +42,7 @@ class Measured(NamedTuple):
 
 def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `digitvae evaluate`."""
-    parser.add_argument("runs", nargs="*", metavar="RUN", help="a run folder, or latest")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="a run folder, latest, or a shipped model")
     parser.add_argument(
         "--samples", type=whole, default=128, metavar="K", help="posterior draws an image (default: 128)"
     )
@@ -149,12 +149,14 @@ def _checked_page(arguments: argparse.Namespace) -> Path | None:
 
 
 def _run(run: digitvae.Run, vae: VAE, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> Measured:
-    """Measure a run and write its files: into its folder, or below it where the data are not its own."""
+    """Measure a run and write its files: where its results go, or below that where the data are not its own."""
     from digitvae.gallery import draw_evaluation
 
     began = time.perf_counter()
     own = dataset.sha256 == run.data_sha256
-    folder = run.folder if own else run.folder / f"evaluation-{Path(dataset.name).stem}"
+    folder = run.results_folder
+    if not own:
+        folder /= f"evaluation-{Path(dataset.name).stem}"
     figures = folder / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     evaluation = digitvae.evaluate_fully(
