@@ -192,7 +192,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
     vae = digitvae.build(config, (28, 28), total, images)
     callback = Windows()
     vae.fit(
-        ShuffledBatches(images, config.batch_size, config.seed),
+        ShuffledBatches(images, config.batch_size, config.seed).for_fit(),
         epochs=windows + 1,
         shuffle=False,
         callbacks=[callback],

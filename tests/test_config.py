@@ -85,7 +85,7 @@ def test_unknown_keys_are_refused_everywhere(tmp_path):
         lambda: with_changes(Config(), latent_dims=2),
     ):
         with pytest.raises(
-            ConfigError, match=r"Expected config keys among architecture, .*Received: latent_dims"
+            ConfigError, match=r"Expected config keys among activation, .*Received: latent_dims"
         ):
             make()
 

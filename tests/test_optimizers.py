@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from digitvae.optimizers import Muon, orthogonalised
+from digitvae.optimizers import Adam, Muon, orthogonalised
 
 pytestmark = pytest.mark.backend
 
@@ -61,6 +61,16 @@ def test_a_vector_moves_as_by_adam(rng):
     values, *gradients = rng.normal(size=(5, 9)).astype("float32")
     expected = moved(keras.optimizers.Adam(1e-2), values, gradients)
     np.testing.assert_allclose(moved(Muon(1e-2), values, gradients), expected, atol=1e-6)
+
+
+def test_adam_moves_as_the_adam_of_keras(rng):
+    schedule = keras.optimizers.schedules.CosineDecay(0.1, 10)
+    for shape in ((5,), (4, 6), (3, 3, 2, 2)):
+        start = rng.normal(size=shape).astype("float32")
+        gradients = rng.normal(size=(4, *shape)).astype("float32")
+        expected = moved(keras.optimizers.Adam(schedule), start, gradients)
+        np.testing.assert_allclose(moved(Adam(schedule), start, gradients), expected, rtol=1e-4, atol=1e-5)
+        assert np.abs(expected - start).mean() > 0.05
 
 
 def test_a_kernel_is_a_matrix_from_inputs_to_outputs(rng):

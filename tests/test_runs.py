@@ -111,7 +111,9 @@ def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"Expected a run folder, latest or a shipped model .*Received: .*absent"):
+    with pytest.raises(
+        FileNotFoundError, match=r"Expected a run folder, latest or a shipped model .*Received: .*absent"
+    ):
         Run.open(tmp_path / "absent")
     with pytest.raises(
         ValueError, match=r"Expected a run folder with a config.json. Received: .*it has none"

@@ -16,7 +16,7 @@ from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLo
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from digitvae.objectives import ELBO, IWAE, Objective
-from digitvae.optimizers import Muon
+from digitvae.optimizers import Adam, Muon
 from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
 
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
@@ -96,13 +96,11 @@ def build(
     config = resolve_precision(config)
     likelihood = LIKELIHOODS[config.likelihood]
     encoder, decoder = NETWORKS[config.architecture]
-    dtype = DTYPES[config.precision]
+    shape = config.width, config.blocks, config.activation, DTYPES[config.precision]
     with _initialisers_seeded(config.seed):
         vae = VAE(
-            encoder=encoder(image_shape, 2 * config.latent_dim, config.width, config.blocks, dtype),
-            decoder=decoder(
-                image_shape, likelihood.channels(), config.latent_dim, config.width, config.blocks, dtype
-            ),
+            encoder=encoder(image_shape, 2 * config.latent_dim, *shape),
+            decoder=decoder(image_shape, likelihood.channels(), config.latent_dim, *shape),
             prior=_prior(config, image_shape, images),
             likelihood=likelihood,
             objective=_objective(config, steps_per_epoch),
@@ -116,11 +114,7 @@ def build(
 def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
     """Give the model the optimiser that a config describes, its rate decaying to zero along a cosine."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
-    optimizer = (
-        keras.optimizers.Adam(rate)
-        if config.optimizer == "adam"
-        else Muon(rate, newton_schulz_dtype=config.precision)
-    )
+    optimizer = Adam(rate) if config.optimizer == "adam" else Muon(rate, newton_schulz_dtype=config.precision)
     vae.compile(
         optimizer=optimizer,
         jit_compile=compiles_with_xla(),

@@ -1,4 +1,4 @@
-"""Muon, the optimiser of the default recipe: momentum whose matrices are made orthogonal."""
+"""Muon, the optimiser of the default recipe, makes the momentum of matrices orthogonal; and a faster Adam."""
 
 from __future__ import annotations
 
@@ -11,6 +11,34 @@ from keras import ops
 # A step of Newton and Schulz towards singular values of 1: x -> a x + b (x x') x + c (x x')^2 x. These values
 # are Jordan's; they bring all but the smallest into [0.7, 1.2] in few steps and need no exact 1.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
+
+
+@final
+@keras.saving.register_keras_serializable("digitvae")
+class Adam(keras.optimizers.Adam):
+    """Keras' Adam (Kingma and Ba 2015); on TensorFlow a kernel a variable in place of ten operations."""
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Change one variable and its moments."""
+        if keras.backend.backend() != "tensorflow":
+            super().update_step(gradient, variable, learning_rate)
+            return
+        import tensorflow as tf
+
+        index = self._get_variable_index(variable)
+        time = tf.cast(self.iterations + 1, tf.float32)
+        tf.raw_ops.ResourceApplyAdam(
+            var=_handle(variable),
+            m=_handle(self._momentums[index]),
+            v=_handle(self._velocities[index]),
+            beta1_power=self.beta_1**time,
+            beta2_power=self.beta_2**time,
+            lr=tf.cast(learning_rate, tf.float32),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+            grad=gradient,
+        )
 
 
 @final
@@ -120,6 +148,11 @@ class Muon(keras.optimizers.Optimizer):
                 grads[i] = ops.reshape(step[start:end], shapes[i])
                 start = end
         return grads
+
+
+def _handle(variable: Any) -> Any:
+    """Return the resource of a variable of Keras or, as Keras passes it while it trains, of TensorFlow."""
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
 
 
 def orthogonalised(matrices: Any, steps: int, dtype: str = "float32") -> Any:

@@ -6,7 +6,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], res
     done = keeper.restore() if resume else keeper.start()
     try:
         vae.fit(
-            batches,
+            batches.for_fit(),
             validation_data=(validation,),
             validation_batch_size=min(VALIDATION_BATCH, len(validation)),
             initial_epoch=done,
@@ -147,15 +147,14 @@ class ShuffledBatches(keras.utils.PyDataset):
     """
 
     def __init__(self, images: np.ndarray, batch_size: int, seed: int):
-        # Made ahead by threads. Else TensorFlow tunes how far ahead, in a thread of its own that can hold
-        # up the end of an epoch by as much again as the epoch took at worst.
-        super().__init__(workers=2, max_queue_size=2 * STEPS_PER_EXECUTION)
+        super().__init__(workers=2, max_queue_size=8)  # made ahead by threads
         self.images, self.batch_size, self.seed = images, min(batch_size, len(images)), seed
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         """Take the order of an epoch."""
-        self.order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+        self.order = order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
 
     def __len__(self) -> int:
         """Return the number of batches an epoch."""
@@ -163,7 +162,25 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
         """Return batch `index` of the epoch."""
-        return (self.images[self.order[index * self.batch_size : (index + 1) * self.batch_size]],)
+        return (self.images[self.order[index]],)
+
+    def for_fit(self) -> Any:
+        """Return what `fit` reads; on TensorFlow a pipeline that asks Python for ten steps at once."""
+        if keras.backend.backend() != "tensorflow":
+            return self
+        import tensorflow as tf
+
+        def several() -> Iterator[tuple[np.ndarray]]:
+            for start in range(0, len(self), STEPS_PER_EXECUTION):
+                yield (self.images[self.order[start : start + STEPS_PER_EXECUTION]],)
+
+        shape = (None, self.batch_size, *self.images.shape[1:])
+        data = tf.data.Dataset.from_generator(several, output_signature=(tf.TensorSpec(shape, tf.uint8),))
+        options = tf.data.Options()
+        # Tuning sleeps in a thread that can hold up the end of an epoch by as much again as the epoch took.
+        options.autotune.enabled = False
+        data = data.prefetch(1).unbatch().with_options(options)
+        return data.apply(tf.data.experimental.assert_cardinality(len(self)))
 
 
 class Keeper(keras.callbacks.Callback):

@@ -23,7 +23,7 @@ def networks(request):
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 def test_shapes_and_values(networks, size):
-    encoder, decoder = networks[0](size, 6, 4, 1), networks[1](size, 2, 3, 4, 1)
+    encoder, decoder = networks[0](size, 6, 16, 1), networks[1](size, 2, 3, 16, 1)
     images = np.random.default_rng(0).random((2, *size), "float32")
     code, pixels = encoder(images), decoder(images[:, :3, 0])
     assert code.shape == (2, 6)
@@ -40,8 +40,8 @@ def test_no_blocks_are_allowed(networks):
 
 
 def test_bfloat16_works_inside_alone(networks):
-    encoder = networks[0]((9, 13), 6, 4, 1, "mixed_bfloat16")
-    decoder = networks[1]((9, 13), 2, 3, 4, 1, "mixed_bfloat16")
+    encoder = networks[0]((9, 13), 6, 4, 1, dtype="mixed_bfloat16")
+    decoder = networks[1]((9, 13), 2, 3, 4, 1, dtype="mixed_bfloat16")
     for network, inputs in ((encoder, np.ones((2, 9, 13), "float32")), (decoder, np.ones((2, 3), "float32"))):
         assert to_numpy(network(inputs)).dtype == np.float32
         assert "bfloat16" in {layer.compute_dtype for layer in network.layers}

@@ -149,7 +149,7 @@ def _checked_page(arguments: argparse.Namespace) -> Path | None:
 
 
 def _run(run: digitvae.Run, vae: VAE, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> Measured:
-    """Measure a run and write its files: where its results go, or below that where the data are not its own."""
+    """Measure a run and write its files to where its results go, below that if the data are not its own."""
     from digitvae.gallery import draw_evaluation
 
     began = time.perf_counter()

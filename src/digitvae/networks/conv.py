@@ -21,7 +21,12 @@ LARGEST_GRID = 8
 
 
 def conv_encoder(
-    image_shape: tuple[int, int], outputs: int, width: int, blocks: int, dtype: str = "float32"
+    image_shape: tuple[int, int],
+    outputs: int,
+    width: int,
+    blocks: int,
+    activation: str = "relu",
+    dtype: str = "float32",
 ) -> keras.Model:
     """Build a network from images to a vector.
 
@@ -30,6 +35,7 @@ def conv_encoder(
         outputs: size of the vector.
         width: channels on the coarsest grid; the finer ones have half as many.
         blocks: residual blocks on the coarsest grid; the finer ones have one.
+        activation: the nonlinearity between the layers, by Keras' name.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -43,10 +49,10 @@ def conv_encoder(
     channels = _channels(width, stages)
     x = layers.Conv2D(channels[0], patch, strides=patch, dtype=dtype)(x)
     for fine, coarse in pairwise(channels):
-        x = _residual(x, fine, 1, dtype)
+        x = _residual(x, fine, 1, activation, dtype)
         x = layers.Conv2D(coarse, 2, strides=2, dtype=dtype)(x)
-    x = _residual(x, width, blocks, dtype)
-    x = layers.Activation("relu", dtype=dtype)(x)
+    x = _residual(x, width, blocks, activation, dtype)
+    x = layers.Activation(activation, dtype=dtype)(x)
     x = layers.Flatten(dtype=dtype)(x)
     return keras.Model(images, layers.Dense(outputs, dtype="float32")(x), name="encoder")
 
@@ -57,6 +63,7 @@ def conv_decoder(
     latent_dim: int,
     width: int,
     blocks: int,
+    activation: str = "relu",
     dtype: str = "float32",
 ) -> keras.Model:
     """Build a network from latents to pixel parameters.
@@ -67,6 +74,7 @@ def conv_decoder(
         latent_dim: size of the code.
         width: channels on the coarsest grid; the finer ones have half as many.
         blocks: residual blocks on the coarsest grid; the finer ones have one.
+        activation: the nonlinearity between the layers, by Keras' name.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -78,12 +86,12 @@ def conv_decoder(
     latents = keras.Input((latent_dim,), name="latents")
     x = layers.Dense(grid[0] * grid[1] * width, dtype=dtype)(latents)
     x = layers.Reshape((*grid, width), dtype=dtype)(x)
-    x = _residual(x, width, blocks, dtype)
+    x = _residual(x, width, blocks, activation, dtype)
     for fine in reversed(_channels(width, stages)[:-1]):
         x = layers.Conv2D(4 * fine, 1, dtype=dtype)(x)
         x = _pixel_shuffle(x, 2, dtype)
-        x = _residual(x, fine, 1, dtype)
-    x = layers.Activation("relu", dtype=dtype)(x)
+        x = _residual(x, fine, 1, activation, dtype)
+    x = layers.Activation(activation, dtype=dtype)(x)
     x = layers.Conv2D(patch**2 * channels, 3, padding="same", dtype=dtype, name="output")(x)
     x = _pixel_shuffle(x, patch, "float32")
     if any(sum(side) for side in padding):
@@ -109,11 +117,11 @@ def _channels(width: int, stages: int) -> list[int]:
     return [max(1, width // 2)] * stages + [width]
 
 
-def _residual(x, width: int, blocks: int, dtype: str):
+def _residual(x, width: int, blocks: int, activation: str, dtype: str):
     for _ in range(blocks):
-        y = layers.Activation("relu", dtype=dtype)(x)
+        y = layers.Activation(activation, dtype=dtype)(x)
         y = layers.Conv2D(width, 3, padding="same", dtype=dtype)(y)
-        y = layers.Activation("relu", dtype=dtype)(y)
+        y = layers.Activation(activation, dtype=dtype)(y)
         y = layers.Conv2D(width, 3, padding="same", dtype=dtype)(y)
         x = layers.Add(dtype=dtype)([x, y])
     return x

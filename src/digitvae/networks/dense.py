@@ -9,7 +9,12 @@ from keras import layers
 
 
 def dense_encoder(
-    image_shape: tuple[int, int], outputs: int, width: int, blocks: int, dtype: str = "float32"
+    image_shape: tuple[int, int],
+    outputs: int,
+    width: int,
+    blocks: int,
+    activation: str = "relu",
+    dtype: str = "float32",
 ) -> keras.Model:
     """Build a network from images to a vector.
 
@@ -18,6 +23,7 @@ def dense_encoder(
         outputs: size of the vector.
         width: units of the hidden layers.
         blocks: residual blocks after the first layer.
+        activation: the nonlinearity between the layers, by Keras' name.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -26,7 +32,7 @@ def dense_encoder(
     images = keras.Input(image_shape, name="images")
     x = layers.Flatten(dtype=dtype)(images)
     x = layers.Dense(width, dtype=dtype)(x)
-    x = _residual(x, width, blocks, dtype)
+    x = _residual(x, width, blocks, activation, dtype)
     return keras.Model(images, layers.Dense(outputs, dtype="float32")(x), name="encoder")
 
 
@@ -36,6 +42,7 @@ def dense_decoder(
     latent_dim: int,
     width: int,
     blocks: int,
+    activation: str = "relu",
     dtype: str = "float32",
 ) -> keras.Model:
     """Build a network from latents to pixel parameters.
@@ -46,6 +53,7 @@ def dense_decoder(
         latent_dim: size of the code.
         width: units of the hidden layers.
         blocks: residual blocks after the first layer.
+        activation: the nonlinearity between the layers, by Keras' name.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -53,17 +61,17 @@ def dense_decoder(
     """
     latents = keras.Input((latent_dim,), name="latents")
     x = layers.Dense(width, dtype=dtype)(latents)
-    x = _residual(x, width, blocks, dtype)
+    x = _residual(x, width, blocks, activation, dtype)
     x = layers.Dense(math.prod(image_shape) * channels, dtype=dtype, name="output")(x)
     x = layers.Reshape((*image_shape, channels), dtype="float32")(x)
     return keras.Model(latents, x, name="decoder")
 
 
-def _residual(x, width: int, blocks: int, dtype: str):
+def _residual(x, width: int, blocks: int, activation: str, dtype: str):
     for _ in range(blocks):
-        y = layers.Activation("swish", dtype=dtype)(x)
+        y = layers.Activation(activation, dtype=dtype)(x)
         y = layers.Dense(width, dtype=dtype)(y)
-        y = layers.Activation("swish", dtype=dtype)(y)
+        y = layers.Activation(activation, dtype=dtype)(y)
         y = layers.Dense(width, dtype=dtype)(y)
         x = layers.Add(dtype=dtype)([x, y])
-    return layers.Activation("swish", dtype=dtype)(x)
+    return layers.Activation(activation, dtype=dtype)(x)
