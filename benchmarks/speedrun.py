@@ -296,7 +296,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--systems",
         nargs="+",
-        default=["quick", "default@1", "default", "classic", "classic@jax", *PEERS],
+        default=["quick", "swift@2", "swift", "default", "classic", "classic@jax", *PEERS],
         help=f"of {', '.join(known)}; RECIPE@BACKEND or RECIPE@EPOCHS; default: %(default)s",
     )
     parser.add_argument("--seeds", nargs="+", type=_whole, default=[0, 1, 2], help="default: 0 1 2")

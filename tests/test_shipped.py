@@ -1,0 +1,35 @@
+"""The models that come with the package are what their files say."""
+
+from __future__ import annotations
+
+import pytest
+
+import digitvae
+from digitvae.config import resolve
+from digitvae.runs import SHIPPED, Run, shipped_models
+
+pytestmark = pytest.mark.backend
+
+
+def test_best_is_shipped():
+    assert shipped_models() == ["best"]
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_shipped_model_is_a_run_of_its_recipe(name):
+    run = Run.open(name)
+    assert run.config == resolve(name, precision=run.config.precision)
+    assert len(run.history()["epoch"]) == run.config.epochs
+    assert run.data_sha256 == digitvae.load_dataset().sha256
+    assert sum(path.stat().st_size for path in (SHIPPED / name).iterdir()) < 20e6
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_a_shipped_model_reaches_its_numbers(name):
+    stored = Run.open(name).read_json("evaluation.json")["test"]
+    found = digitvae.evaluate(
+        digitvae.load(name), digitvae.load_dataset(), draws=1, nll_draws=1, nll_images=1
+    )["test"]
+    # One draw in place of ten: its noise on 10,000 images is some 0.03 nats.
+    assert found["elbo"] == pytest.approx(stored["elbo"], abs=0.15)
+    assert found["mse"] == pytest.approx(stored["mse"], rel=1e-3)
