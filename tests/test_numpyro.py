@@ -30,11 +30,11 @@ def test_numpyro_gives_the_same_elbo(make_vae, blobs):
     def model(x):
         with numpyro.plate("images", len(x)):
             z = numpyro.sample("z", dist.Normal(0, 1).expand([vae.latent_dim]).to_event(1))
-            logits = jax.nn.relu(z @ v1 + c1) @ v2 + c2
+            logits = jax.nn.swish(z @ v1 + c1) @ v2 + c2
             numpyro.sample("x", dist.Bernoulli(logits=logits).to_event(1), obs=x)
 
     def guide(x):
-        mean, log_scale = jnp.split(jax.nn.relu(x @ w1 + b1) @ w2 + b2, 2, axis=-1)
+        mean, log_scale = jnp.split(jax.nn.swish(x @ w1 + b1) @ w2 + b2, 2, axis=-1)
         with numpyro.plate("images", len(x)):
             numpyro.sample("z", dist.Normal(mean, jnp.exp(log_scale)).to_event(1))
 

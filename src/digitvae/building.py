@@ -20,6 +20,8 @@ from digitvae.optimizers import Adam, Muon
 from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
 
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
+ACTIVATIONS = {"conv": "relu", "dense": "swish"}
+"""What "auto" means."""
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
     "continuous_bernoulli": ContinuousBernoulli,
@@ -96,7 +98,8 @@ def build(
     config = resolve_precision(config)
     likelihood = LIKELIHOODS[config.likelihood]
     encoder, decoder = NETWORKS[config.architecture]
-    shape = config.width, config.blocks, config.activation, DTYPES[config.precision]
+    activation = ACTIVATIONS[config.architecture] if config.activation == "auto" else config.activation
+    shape = config.width, config.blocks, activation, DTYPES[config.precision]
     with _initialisers_seeded(config.seed):
         vae = VAE(
             encoder=encoder(image_shape, 2 * config.latent_dim, *shape),

@@ -15,7 +15,7 @@ from typing import Any
 ARCHITECTURES = ("conv", "dense")
 PRIORS = ("normal", "mixture", "vamp", "flow")
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretised_logistic")
-ACTIVATIONS = ("relu", "swish")
+ACTIVATIONS = ("auto", "relu", "swish")
 OBJECTIVES = ("elbo", "iwae")
 OPTIMIZERS = ("muon", "adam")
 BINARIZATIONS = ("dynamic", "none")
@@ -54,8 +54,8 @@ class Config:
     blocks: int = 1
     """Residual blocks in each network; a convolutional one has another on its finer grid. Two are no better
     after few epochs and take a third more time."""
-    activation: str = "relu"
-    """The cheapest; swish is a nat better in one epoch of a dense network and costs a tenth of its time."""
+    activation: str = "auto"
+    """ReLU in convolutions, the cheapest; swish in dense networks, a nat better after one epoch."""
     latent_dim: int = 40
     """More than MNIST needs; latents that are not needed cost nothing, they stay at the prior."""
     prior: str = "flow"
@@ -163,7 +163,6 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
             "architecture": "dense",
             "width": 256,
             "blocks": 0,
-            "activation": "swish",
             "latent_dim": 24,
             "flow_couplings": 4,
             "flow_hidden": 64,
@@ -200,6 +199,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
             "architecture": "dense",
             "width": 400,
             "blocks": 0,
+            "activation": "relu",
             "latent_dim": 20,
             "prior": "normal",
             "optimizer": "adam",
