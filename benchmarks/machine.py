@@ -187,12 +187,12 @@ def training(windows: int, steps: int) -> dict[str, Any]:
 
     config = resolve_precision(digitvae.Config())
     # One call more than is timed: the first of an epoch waits for the data.
-    total = STEPS_PER_EXECUTION + steps
+    total = STEPS_PER_EXECUTION[config.architecture] + steps
     images = digitvae.load_dataset().train_images[: total * config.batch_size]
     vae = digitvae.build(config, (28, 28), total, images)
     callback = Windows()
     vae.fit(
-        ShuffledBatches(images, config.batch_size, config.seed).for_fit(),
+        ShuffledBatches(images, config.batch_size, config.seed, bits=True).for_fit(),
         epochs=windows + 1,
         shuffle=False,
         callbacks=[callback],

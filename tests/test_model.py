@@ -39,6 +39,7 @@ def test_bits_are_drawn_with_the_grey_level_as_probability(vae):
 def test_bits_stay_bits(vae):
     bits = np.random.default_rng(0).choice(np.array([0, 255], "uint8"), (200, 9, 13))
     np.testing.assert_array_equal(to_numpy(vae.observe(bits)) * 255, bits)
+    np.testing.assert_array_equal(to_numpy(vae.observe(bits > 0)) * 255, bits)
 
 
 def test_grey_models_see_grey(make_vae):

@@ -151,7 +151,7 @@ def test_batches_depend_on_seed_and_epoch_alone(blobs):
     images = np.arange(50, dtype="uint8")[:, None, None] * np.ones((1, 9, 13), "uint8")
 
     def order(seed, epoch, past=()):
-        batches = ShuffledBatches(images, 8, seed)
+        batches = ShuffledBatches(images, 8, seed, bits=False)
         for earlier in past:
             batches.start_epoch(earlier)
         batches.start_epoch(epoch)
@@ -180,22 +180,51 @@ class Watched:
         return self.images[rows]
 
 
-def test_fit_reads_the_batches_in_their_order(blobs):
-    batches = ShuffledBatches(blobs(200), 8, 0)
+@pytest.mark.parametrize("bits", [False, True], ids=["grey", "bits"])
+def test_fit_reads_the_batches_in_their_order(blobs, bits):
+    batches = ShuffledBatches(blobs(203), 8, 0, bits)
     data = batches.for_fit()
     for epoch in (0, 5):
         batches.start_epoch(epoch)
         read = [np.asarray(images) for (images,) in itertools.islice(data, 25)]
-        np.testing.assert_array_equal(np.concatenate(read), batches.images[batches.order.ravel()])
+        np.testing.assert_array_equal(read, [batches[i][0] for i in range(25)])
+        assert {images.dtype for images in read} == {np.dtype("bool" if bits else "uint8")}
+        if not bits:
+            np.testing.assert_array_equal(np.concatenate(read), batches.images[batches.order.ravel()])
     assert len(data) == len(batches) == 25
+
+
+def test_bits_have_the_grey_level_as_probability():
+    levels = np.array([0, 1, 26, 128, 254, 255], "uint8")
+    images = np.broadcast_to(levels[:, None, None], (6, 128, 128))
+    batches = ShuffledBatches(images, 6, 0, bits=True)
+    total = np.zeros(6)
+    for epoch in range(10):
+        batches.start_epoch(epoch)
+        total[batches.order[0]] += batches[0][0].sum(axis=(1, 2))
+    p, draws = levels / 255, 10 * 128**2
+    assert (np.abs(total / draws - p) <= 5 * np.sqrt(p * (1 - p) / draws)).all()
+
+
+def test_bits_depend_on_seed_epoch_and_batch_alone():
+    images = np.full((16, 9, 13), 128, "uint8")
+
+    def drawn(seed, epoch):
+        batches = ShuffledBatches(images, 8, seed, bits=True)
+        batches.start_epoch(epoch)
+        return [batches[i][0] for i in (1, 0)]
+
+    np.testing.assert_array_equal(drawn(0, 3), drawn(0, 3))
+    different = [bits.tobytes() for seed in (0, 1) for epoch in (0, 1, 2) for bits in drawn(seed, epoch)]
+    assert len(set(different)) == len(different)
 
 
 def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkeypatch):
     made = []
 
     class Recorded(ShuffledBatches):
-        def __init__(self, images, batch_size, seed):
-            super().__init__(Watched(images), batch_size, seed)
+        def __init__(self, images, batch_size, seed, bits):
+            super().__init__(Watched(images), batch_size, seed, bits)
             made.append(self)
 
     monkeypatch.setattr("digitvae.training.ShuffledBatches", Recorded)
@@ -208,7 +237,7 @@ def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkey
 
 
 def test_a_batch_is_never_larger_than_the_data(blobs):
-    batches = ShuffledBatches(blobs(3), 128, 0)
+    batches = ShuffledBatches(blobs(3), 128, 0, bits=True)
     assert len(batches) == 1
     assert len(batches[0][0]) == 3
 
@@ -232,9 +261,9 @@ def test_validation_images_are_the_last_ones_as_fixed_bits(
     def fit(self, batches, validation_data, **_):
         seen["validation"] = validation_data[0]
 
-    def batches(images, batch_size, seed):
-        seen["training"] = images
-        return ShuffledBatches(images, batch_size, seed)
+    def batches(images, batch_size, seed, bits):
+        seen["training"], seen["bits"] = images, bits
+        return ShuffledBatches(images, batch_size, seed, bits)
 
     monkeypatch.setattr("digitvae.model.VAE.fit", fit)
     monkeypatch.setattr("digitvae.training.ShuffledBatches", batches)
@@ -242,6 +271,7 @@ def test_validation_images_are_the_last_ones_as_fixed_bits(
     last = dataset.train_images[-4:]
     np.testing.assert_array_equal(seen["validation"], fixed_bits(last) if fixed else last)
     np.testing.assert_array_equal(seen["training"], dataset.train_images[:-4])
+    assert seen["bits"] == fixed
 
 
 # What goes wrong

@@ -64,7 +64,7 @@ class VAE(keras.Model):
         """Run the model once with `objective.draws` posterior draws.
 
         Args:
-            images: uint8 (n, height, width).
+            images: as in `observe`.
             training: unused, bits and noise are drawn alike in training and validation.
 
         Returns:
@@ -103,7 +103,13 @@ class VAE(keras.Model):
     # The pieces, as tensors.
 
     def observe(self, images):
-        """Turn uint8 images into what the likelihood models: bits or grey values, float32 in [0, 1]."""
+        """Turn images into what the likelihood models: bits or grey values, float32 in [0, 1].
+
+        Args:
+            images: uint8 (n, height, width), or bool where the bits are drawn already.
+        """
+        if keras.backend.standardize_dtype(images.dtype) == "bool":
+            return ops.cast(images, "float32")
         x = ops.cast(images, "float32") / 255.0
         if self.binarization == "none":
             return x

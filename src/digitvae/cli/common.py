@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ctypes
 import logging
 import os
 import sys
@@ -57,6 +58,7 @@ def start_backend(name: str | None, to_train: bool = False) -> None:
         # Two products of a training step usually wait at once, the gradients of a layer's weights and of its
         # inputs: half of the cores for each is faster than all of them for one after the other.
         os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
+        _keep_freed_memory()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     # TensorFlow writes them to the file descriptor before its log level counts, so that is where they are
     # held back; they come out when the import fails.
@@ -88,6 +90,25 @@ def start_backend(name: str | None, to_train: bool = False) -> None:
             f"Expected backend {name}, but Keras is loaded already. "
             f"Received: backend {keras.backend.backend()}"
         )
+
+
+# Names and values of glibc's malloc.h.
+_M_TOP_PAD, _M_MMAP_THRESHOLD = -2, -3
+_MEBIBYTE = 2**20
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep some megabytes of what is freed, which a training step asks for again at once.
+
+    Else it hands them back to the system, and a step of a small model has a hundred page faults.
+    """
+    try:
+        set_option = ctypes.CDLL(None).mallopt
+    except (OSError, TypeError, AttributeError):
+        return  # another C library
+    set_option(_M_TOP_PAD, 16 * _MEBIBYTE)
+    # The first option stops glibc from raising this one by itself, up to this value.
+    set_option(_M_MMAP_THRESHOLD, 32 * _MEBIBYTE)
 
 
 @contextmanager
