@@ -1,0 +1,32 @@
+"""What the README shows, run as it stands there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import digitvae
+
+README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_python_example_runs_on_all_of_mnist(python, tmp_path):
+    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    shapes = "\nprint(latents.shape, again.shape, new_digits.shape, new_digits.dtype, best.latent_dim)"
+    done = python("-c", example + shapes, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    test, printed = done.stdout.strip().splitlines()
+    assert printed == "(10000, 20) (10000, 28, 28) (16, 28, 28) uint8 40"
+    measured = ast.literal_eval(test)
+    assert measured["images"] == 10_000
+    # One epoch of this recipe comes to 150 nats.
+    assert -160 < measured["elbo"] < -130
+    assert -measured["elbo"] > measured["nll"] > 100
+
+
+def test_the_shown_recipes_exist():
+    shown = re.findall(r"--recipe (\w+)", README) + re.findall(r'resolve\("(\w+)"', README)
+    assert len(shown) >= 3
+    for name in shown:
+        assert digitvae.resolve(name).epochs >= 1
