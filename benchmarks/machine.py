@@ -168,8 +168,8 @@ def training(windows: int, steps: int) -> dict[str, Any]:
     import keras
 
     import digitvae
+    from digitvae.batches import ShuffledBatches
     from digitvae.building import STEPS_PER_EXECUTION, resolve_precision
-    from digitvae.training import ShuffledBatches
 
     class Windows(keras.callbacks.Callback):
         """Times each epoch from the end of its first call of the compiled steps to the end of its last."""

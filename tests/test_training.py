@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import itertools
 import sys
 import warnings
 
@@ -147,25 +146,6 @@ def test_resuming_with_other_data_is_refused(run, blobs):
 # Batches
 
 
-def test_batches_depend_on_seed_and_epoch_alone(blobs):
-    images = np.arange(50, dtype="uint8")[:, None, None] * np.ones((1, 9, 13), "uint8")
-
-    def order(seed, epoch, past=()):
-        batches = ShuffledBatches(images, 8, seed, bits=False)
-        for earlier in past:
-            batches.start_epoch(earlier)
-        batches.start_epoch(epoch)
-        return [batches[i][0][:, 0, 0].tolist() for i in range(len(batches))]
-
-    assert order(0, 3) == order(0, 3, past=(0, 1, 2)) == order(0, 3, past=(7,))
-    assert len({str(order(seed, epoch)) for seed in (0, 1) for epoch in (0, 1, 2)}) == 6
-    batches = order(0, 0)
-    assert [len(batch) for batch in batches] == [8] * 6
-    assert len(set(itertools.chain(*batches))) == 48
-    # What one epoch leaves out another one takes.
-    assert set().union(*itertools.chain(*(order(0, epoch) for epoch in range(4)))) == set(range(50))
-
-
 class Watched:
     """Images that remember which of them were taken, a tuple of rows for every batch."""
 
@@ -180,45 +160,6 @@ class Watched:
         return self.images[rows]
 
 
-@pytest.mark.parametrize("bits", [False, True], ids=["grey", "bits"])
-def test_fit_reads_the_batches_in_their_order(blobs, bits):
-    batches = ShuffledBatches(blobs(203), 8, 0, bits)
-    data = batches.for_fit()
-    for epoch in (0, 5):
-        batches.start_epoch(epoch)
-        read = [np.asarray(images) for (images,) in itertools.islice(data, 25)]
-        np.testing.assert_array_equal(read, [batches[i][0] for i in range(25)])
-        assert {images.dtype for images in read} == {np.dtype("bool" if bits else "uint8")}
-        if not bits:
-            np.testing.assert_array_equal(np.concatenate(read), batches.images[batches.order.ravel()])
-    assert len(data) == len(batches) == 25
-
-
-def test_bits_have_the_grey_level_as_probability():
-    levels = np.array([0, 1, 26, 128, 254, 255], "uint8")
-    images = np.broadcast_to(levels[:, None, None], (6, 128, 128))
-    batches = ShuffledBatches(images, 6, 0, bits=True)
-    total = np.zeros(6)
-    for epoch in range(10):
-        batches.start_epoch(epoch)
-        total[batches.order[0]] += batches[0][0].sum(axis=(1, 2))
-    p, draws = levels / 255, 10 * 128**2
-    assert (np.abs(total / draws - p) <= 5 * np.sqrt(p * (1 - p) / draws)).all()
-
-
-def test_bits_depend_on_seed_epoch_and_batch_alone():
-    images = np.full((16, 9, 13), 128, "uint8")
-
-    def drawn(seed, epoch):
-        batches = ShuffledBatches(images, 8, seed, bits=True)
-        batches.start_epoch(epoch)
-        return [batches[i][0] for i in (1, 0)]
-
-    np.testing.assert_array_equal(drawn(0, 3), drawn(0, 3))
-    different = [bits.tobytes() for seed in (0, 1) for epoch in (0, 1, 2) for bits in drawn(seed, epoch)]
-    assert len(set(different)) == len(different)
-
-
 def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkeypatch):
     made = []
 
@@ -230,16 +171,13 @@ def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkey
     monkeypatch.setattr("digitvae.training.ShuffledBatches", Recorded)
     train(tiny(), dataset, tmp_path / "run", progress=False)
     (batches,) = made
-    # Keras may take some more, before the first epoch and, by its threads, after each.
+    expected = []
     for epoch in (0, 1):
         batches.start_epoch(epoch)
-        assert set(map(tuple, batches.order.tolist())) <= set(batches.images.taken)
-
-
-def test_a_batch_is_never_larger_than_the_data(blobs):
-    batches = ShuffledBatches(blobs(3), 128, 0, bits=True)
-    assert len(batches) == 1
-    assert len(batches[0][0]) == 3
+        expected.append(set(map(tuple, batches.order.tolist())))
+    # Keras may take some again, before the first epoch and, by its threads, after each.
+    assert set(batches.images.taken) == expected[0] | expected[1]
+    assert set(batches.images.taken[: len(batches)]) == expected[0]
 
 
 @pytest.mark.parametrize("count", [2, 3])

@@ -20,7 +20,7 @@ from digitvae.optimizers import Adam, Muon
 from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
 
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
-ACTIVATIONS = {"conv": "relu", "dense": "swish"}
+BEST_ACTIVATION = {"conv": "relu", "dense": "swish"}
 """What "auto" means."""
 LIKELIHOODS: dict[str, type[Likelihood]] = {
     "bernoulli": Bernoulli,
@@ -99,7 +99,7 @@ def build(
     config = resolve_precision(config)
     likelihood = LIKELIHOODS[config.likelihood]
     encoder, decoder = NETWORKS[config.architecture]
-    activation = ACTIVATIONS[config.architecture] if config.activation == "auto" else config.activation
+    activation = BEST_ACTIVATION[config.architecture] if config.activation == "auto" else config.activation
     shape = config.width, config.blocks, activation, DTYPES[config.precision]
     with _initialisers_seeded(config.seed):
         vae = VAE(

@@ -1,4 +1,4 @@
-"""The fixed draw of black and white pixels."""
+"""Draws of black and white pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from digitvae.data import fixed_bits
+from digitvae.data import draw_bits, fixed_bits
 from digitvae.data.arrays import images_per_chunk
 
 
@@ -75,3 +75,15 @@ def test_invalid_images_are_refused(refused):
 @pytest.mark.parametrize("level", [0, 255])
 def test_pure_black_and_white_are_certain(level):
     assert (fixed_bits(np.full((3, 8, 8), level, np.uint8)) == level).all()
+
+
+def test_bits_for_training_have_the_grey_level_as_probability():
+    levels = np.array([0, 1, 26, 128, 254, 255], "uint8")
+    images = np.broadcast_to(levels[:, None, None], (6, 128, 128))
+    generator = np.random.default_rng(0)
+    draws = [draw_bits(images, generator) for _ in range(10)]
+    assert draws[0].dtype == bool
+    p, count = levels / 255, 10 * 128**2
+    mean = np.sum(draws, axis=(0, 2, 3)) / count
+    assert (np.abs(mean - p) <= 5 * np.sqrt(p * (1 - p) / count)).all()
+    assert (draws[0] != draws[1]).any()

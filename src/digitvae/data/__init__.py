@@ -1,4 +1,4 @@
-"""Data: the embedded MNIST, readers for own data, splits and the fixed binarisation.
+"""Data: the embedded MNIST, readers for own data, splits and binarisation.
 
 Images are uint8 `(n, height, width)`, 0..255, at every public boundary. This package needs NumPy alone, and
 Pillow for image files.
@@ -7,8 +7,16 @@ Pillow for image files.
 from __future__ import annotations
 
 from digitvae.data.arrays import as_images
-from digitvae.data.binarization import fixed_bits
+from digitvae.data.binarization import draw_bits, fixed_bits
 from digitvae.data.dataset import Dataset, load_dataset, read_images
 from digitvae.data.splits import split_validation
 
-__all__ = ["Dataset", "as_images", "fixed_bits", "load_dataset", "read_images", "split_validation"]
+__all__ = [
+    "Dataset",
+    "as_images",
+    "draw_bits",
+    "fixed_bits",
+    "load_dataset",
+    "read_images",
+    "split_validation",
+]

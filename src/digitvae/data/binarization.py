@@ -1,4 +1,4 @@
-"""The one fixed draw of black and white pixels on which every model is measured."""
+"""From grey to black and white: draws for training, and the one fixed draw that measures every model."""
 
 from __future__ import annotations
 
@@ -6,6 +6,21 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae.data.arrays import Images, as_images, images_per_chunk
+
+
+def draw_bits(images: Images, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
+    """Draw x ~ Bernoulli(pixel / 255).
+
+    Exactly so: of the 255 numbers from 0 to 254, as many as the pixel's grey level are below it.
+
+    Args:
+        images: uint8 `(n, height, width)`.
+        generator: moves on.
+
+    Returns:
+        bool `(n, height, width)`, True for white.
+    """
+    return generator.integers(0, 255, images.shape, np.uint8) < images
 
 
 def fixed_bits(images: npt.ArrayLike, seed: int = 777) -> Images:
