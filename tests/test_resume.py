@@ -29,15 +29,15 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from digitvae.cli import main
 from digitvae.cli.common import start_backend
 start_backend(None, to_train=True)
-from digitvae.training import Keeper
+from digitvae.training import RunWriter
 name, epoch = sys.argv[1:3]
 del sys.argv[1:3]
-on_train_batch_end = Keeper.on_train_batch_end
+on_train_batch_end = RunWriter.on_train_batch_end
 def with_signal(self, batch, logs=None):
     on_train_batch_end(self, batch, logs)
     if self.epoch + 1 == int(epoch) and 0 < batch < len(self.batches) - 1:
         os.kill(os.getpid(), getattr(signal, name))
-Keeper.on_train_batch_end = with_signal
+RunWriter.on_train_batch_end = with_signal
 sys.exit(main())
 """
 

@@ -15,7 +15,7 @@ from digitvae.data import Dataset, fixed_bits, split_validation
 from digitvae.runs import Run, load
 from digitvae.training import (
     COLLAPSED_KL,
-    Keeper,
+    RunWriter,
     ShuffledBatches,
     TrainingDiverged,
     TrainingInterrupted,
@@ -228,10 +228,10 @@ def test_a_diverging_run_stops_and_stays_usable(tiny, dataset, tmp_path):
 
 @pytest.mark.parametrize(("first", "stops"), [(1e3, False), (1e5, True), (float("nan"), True)])
 def test_an_explosion_among_the_first_steps_is_seen(tmp_path, tiny, first, stops):
-    keeper = Keeper(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
-    keeper.epoch = 0
+    writer = RunWriter(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
+    writer.epoch = 0
     with pytest.raises(TrainingDiverged) if stops else contextlib.nullcontext():
-        keeper.on_train_batch_end(9, {"loss": first})
+        writer.on_train_batch_end(9, {"loss": first})
 
 
 def test_an_epoch_that_ends_broken_is_not_kept(tiny, dataset, tmp_path):
@@ -244,14 +244,14 @@ def test_an_epoch_that_ends_broken_is_not_kept(tiny, dataset, tmp_path):
 
 
 def test_only_the_epochs_before_the_divergence_are_kept(tiny, dataset, tmp_path, monkeypatch):
-    original = Keeper.on_train_batch_end
+    original = RunWriter.on_train_batch_end
 
     def break_second_epoch(self, batch, logs=None):
         original(
             self, batch, {**(logs or {}), "loss": float("nan")} if self.epoch == 1 and batch >= 2 else logs
         )
 
-    monkeypatch.setattr(Keeper, "on_train_batch_end", break_second_epoch)
+    monkeypatch.setattr(RunWriter, "on_train_batch_end", break_second_epoch)
     with pytest.raises(TrainingDiverged, match="in epoch 2; the weights after epoch 1 are kept"):
         train(tiny(prior="flow"), dataset, tmp_path / "run", progress=False)
     run = Run.open(tmp_path / "run")
@@ -261,21 +261,21 @@ def test_only_the_epochs_before_the_divergence_are_kept(tiny, dataset, tmp_path,
 
 def test_a_density_near_zero_at_the_start_is_no_reason_to_stop(tmp_path, tiny, dataset):
     # Nats of a density may be negative: ten times a first loss near zero is near zero too.
-    keeper = Keeper(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
-    keeper.epoch = 0
+    writer = RunWriter(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
+    writer.epoch = 0
     for loss in (0.01, 2.0, -50.0):
-        keeper.on_train_batch_end(0, {"loss": loss})
+        writer.on_train_batch_end(0, {"loss": loss})
 
 
 def test_an_interruption_keeps_what_is_done_and_resume_finishes(run, tiny, dataset, tmp_path, monkeypatch):
-    original = Keeper.on_train_batch_end
+    original = RunWriter.on_train_batch_end
 
     def interrupt(self, batch, logs=None):
         original(self, batch, logs)
         if self.epoch == 1 and batch >= 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Keeper, "on_train_batch_end", interrupt)
+    monkeypatch.setattr(RunWriter, "on_train_batch_end", interrupt)
     with pytest.raises(TrainingInterrupted, match=r"interrupted; 1 of 2 epochs are kept in .*--resume"):
         train(tiny(prior="flow"), dataset, tmp_path / "run", progress=False)
     monkeypatch.undo()
@@ -287,14 +287,14 @@ def test_an_interruption_keeps_what_is_done_and_resume_finishes(run, tiny, datas
 
 
 def test_a_kill_between_history_and_checkpoint_does_no_harm(run, tiny, dataset, tmp_path, monkeypatch):
-    original = Keeper._keep
+    original = RunWriter._keep
 
     def die(self, epoch):
         if epoch == 2:
             raise KeyboardInterrupt
         original(self, epoch)
 
-    monkeypatch.setattr(Keeper, "_keep", die)
+    monkeypatch.setattr(RunWriter, "_keep", die)
     with pytest.raises(TrainingInterrupted):
         train(tiny(prior="flow"), dataset, tmp_path / "run", progress=False)
     monkeypatch.undo()

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae.data import as_images
-from digitvae.model import batches, compiles_with_xla
+from digitvae.model import compiles_with_xla, padded_batches
 
 
 class Classifier:
@@ -55,7 +55,7 @@ class Classifier:
         features, probabilities = (
             np.empty((len(images), output.shape[1]), "float32") for output in self.network.outputs
         )
-        for rows, batch in batches(images, batch_size):
+        for rows, batch in padded_batches(images, batch_size):
             outputs = self.network.predict_on_batch(batch)
             features[rows], probabilities[rows] = (output[: rows.stop - rows.start] for output in outputs)
         return features, probabilities

@@ -195,7 +195,7 @@ class VAE(keras.Model):
         """
         images = self._checked(images)
         outputs = np.empty((len(images), 2 * self.latent_dim), "float32")
-        for rows, batch in batches(images, batch_size):
+        for rows, batch in padded_batches(images, batch_size):
             values = self.encoder.predict_on_batch(batch.astype("float32") / 255)
             outputs[rows] = values[: rows.stop - rows.start]
         mean, log_scale = (np.ascontiguousarray(part) for part in np.split(outputs, 2, axis=1))
@@ -216,7 +216,7 @@ class VAE(keras.Model):
         """
         latents = self._checked_latents(latents)
         images = np.empty((len(latents), *self.image_shape), "uint8")
-        for rows, batch in batches(latents, batch_size):
+        for rows, batch in padded_batches(latents, batch_size):
             mean = self.likelihood(ops.convert_to_tensor(self.decoder.predict_on_batch(batch))).mean
             images[rows] = np.rint(ops.convert_to_numpy(mean)[: rows.stop - rows.start] * 255)
         return images
@@ -264,7 +264,7 @@ class VAE(keras.Model):
         distribution: LatentDistribution = self.prior.distribution(self.posterior)
         function = getattr(distribution, direction)
         out = np.empty_like(values)
-        for rows, batch in batches(values, 4096):
+        for rows, batch in padded_batches(values, 4096):
             out[rows] = ops.convert_to_numpy(function(ops.convert_to_tensor(batch)))[: rows.stop - rows.start]
         return out
 
@@ -318,7 +318,7 @@ def compiles_with_xla() -> bool:
     return keras.backend.backend() == "jax"
 
 
-def batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
     """Cut into batches of one shape, the last one padded, so that functions compile once.
 
     Args:

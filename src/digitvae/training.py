@@ -114,9 +114,9 @@ def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], res
     twin = build(with_changes(config, precision="float32"), run.image_shape, len(batches), images)
     vae = build(config, run.image_shape, len(batches), images)
     vae.optimizer.build(vae.trainable_variables)
-    keeper = Keeper(run, twin, batches)
-    keeper.set_model(vae)
-    done = keeper.restore() if resume else keeper.start()
+    writer = RunWriter(run, twin, batches)
+    writer.set_model(vae)
+    done = writer.restore() if resume else writer.start()
     try:
         vae.fit(
             batches.for_fit(),
@@ -126,18 +126,18 @@ def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], res
             epochs=config.epochs,
             # The batches are shuffled; Keras would do it again, by a random state that no resume restores.
             shuffle=False,
-            callbacks=[keeper, *extras],
+            callbacks=[writer, *extras],
             verbose=0,
         )
     except KeyboardInterrupt:
         raise TrainingInterrupted(
-            f"interrupted; {keeper.epochs_done} of {config.epochs} epochs are kept in {run.folder}, "
+            f"interrupted; {writer.epochs_done} of {config.epochs} epochs are kept in {run.folder}, "
             f"--resume {run.folder} goes on from there"
         ) from None
     return run
 
 
-class Keeper(keras.callbacks.Callback):
+class RunWriter(keras.callbacks.Callback):
     """Keeps the run folder true: history, checkpoint and model after every epoch; stops what explodes."""
 
     def __init__(self, run: Run, twin: VAE, batches: ShuffledBatches):

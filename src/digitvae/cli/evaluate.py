@@ -246,7 +246,7 @@ def _training_times(run: digitvae.Run) -> dict[str, float | None]:
 
 def _compared(measured: list[Measured]) -> list[ReportEntry]:
     """Add to each run how it differs, image by image, from the first of the same protocol and data."""
-    from digitvae.measures import paired_difference
+    from digitvae.metrics import paired_difference
 
     first: dict[tuple[str, str], Measured] = {}
     entries = []

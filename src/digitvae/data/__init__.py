@@ -1,4 +1,4 @@
-"""Data: the embedded MNIST, readers for own data, splits and binarisation.
+"""Data: the embedded MNIST, readers for own data, splits and binarization.
 
 Images are uint8 `(n, height, width)`, 0..255, at every public boundary. This package needs NumPy alone, and
 Pillow for image files.

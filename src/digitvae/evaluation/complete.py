@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digitvae import measures
+from digitvae import metrics
 from digitvae.data import Dataset
 from digitvae.evaluation.annealing import annealed_likelihood
 from digitvae.evaluation.latents import measure_latents
@@ -95,12 +95,12 @@ def evaluate_fully(
     with progress_bar(3, "reconstructions", " parts", progress) as bar:
         codes, log_scales = vae.encode_posterior(dataset.test_images)
         reconstructed = vae.decode(codes)
-        errors = measures.mse_per_image(dataset.test_images, reconstructed)
+        errors = metrics.mse_per_image(dataset.test_images, reconstructed)
         principal = pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)
         test = _likelihood(terms, samples, vae) | {
             "mse": float(errors.mean()),
-            "psnr": measures.psnr(dataset.test_images, reconstructed),
-            "ssim": measures.ssim(dataset.test_images, reconstructed),
+            "psnr": metrics.psnr(dataset.test_images, reconstructed),
+            "ssim": metrics.ssim(dataset.test_images, reconstructed),
             "pca_mse": float(principal[-1]),
         }
         # Latents are used as far as their mean varies more than the posterior is wide.
@@ -165,7 +165,7 @@ def rate_distortion(
     for latents in kept:
         truncated = np.broadcast_to(codes.mean(axis=0), codes.shape).copy()
         truncated[:, order[:latents]] = codes[:, order[:latents]]
-        error = measures.mse_per_image(images, vae.decode(truncated)).mean()
+        error = metrics.mse_per_image(images, vae.decode(truncated)).mean()
         pca = float(principal[latents - 1])
         found.append({"latents": int(latents), "mse": float(error), "pca_mse": pca})
     return found
@@ -189,7 +189,7 @@ def _likelihood(terms: ImageTerms, samples: int, vae: VAE) -> dict[str, Any]:
 
 
 def _interval(values: np.ndarray) -> list[float] | None:
-    return list(measures.bootstrap_interval(values)) if len(values) > 1 else None
+    return list(metrics.bootstrap_interval(values)) if len(values) > 1 else None
 
 
 def _per_class(terms: ImageTerms, labels: np.ndarray | None) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digitvae import measures
+from digitvae import metrics
 from digitvae.data import Dataset
 from digitvae.evaluation.protocols import evenly_spaced
 from digitvae.model import VAE
@@ -58,7 +58,7 @@ def measure_latents(
         kl = ((mean**2 + np.exp(2 * log_scale) - 1) / 2 - log_scale).mean(axis=0)
     numbers: dict[str, Any] = {
         "latent_dim": vae.latent_dim,
-        "active_units": measures.active_units(codes) if len(codes) > 1 else None,
+        "active_units": metrics.active_units(codes) if len(codes) > 1 else None,
         "kl_per_latent": None if kl is None else sorted(kl.tolist(), reverse=True),
         "information_per_latent": sorted(carried.tolist(), reverse=True),
         "mutual_information": mutual_information(draws, mean, log_scale),
@@ -66,7 +66,7 @@ def measure_latents(
         "mismatch": _mismatch(vae, draws, seed),
         **_label_scores(vae, dataset, codes, seed),
     }
-    return LatentCode(numbers, *measures.map_2d(codes))
+    return LatentCode(numbers, *metrics.map_2d(codes))
 
 
 def information_per_latent(draws: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ def _mismatch(vae: VAE, draws: np.ndarray, seed: int) -> dict[str, float | None]
     """Compare the draws, mapped to the prior's base noise, with a standard normal."""
     if len(draws) <= vae.latent_dim:
         return None
-    found = measures.aggregate_mismatch(vae.noise_from_latents(draws), seed)
+    found = metrics.aggregate_mismatch(vae.noise_from_latents(draws), seed)
     names = ("gaussian_kl", "gaussian_kl_floor", "energy_distance", "energy_distance_floor")
     values: dict[str, float] = {name: found[name] for name in names}  # type: ignore[literal-required]
     return {name: value if math.isfinite(value) else None for name, value in values.items()}
@@ -139,7 +139,7 @@ def _label_scores(vae: VAE, dataset: Dataset, codes: np.ndarray, seed: int) -> d
     if len(np.unique(labels[taken])) < 2:
         taken = np.arange(len(train))
     return {
-        "linear_probe": measures.linear_probe(train[taken], labels[taken], codes, truth),
-        "knn": measures.knn_accuracy(train, labels, codes, truth, neighbours=min(5, len(train))),
-        "clustering": measures.clustering_accuracy(codes, truth, seed),
+        "linear_probe": metrics.linear_probe(train[taken], labels[taken], codes, truth),
+        "knn": metrics.knn_accuracy(train, labels, codes, truth, neighbours=min(5, len(train))),
+        "clustering": metrics.clustering_accuracy(codes, truth, seed),
     }

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digitvae import measures
+from digitvae import metrics
 from digitvae.classifier import Classifier, load_classifier
 from digitvae.data import Dataset, as_images
 from digitvae.evaluation.protocols import evenly_spaced
@@ -59,14 +59,14 @@ def score_samples(
     classifier = load_classifier()
     if dataset.image_shape == classifier.image_shape:
         real = classifier.features_and_probabilities(dataset.test_images)
-        shares = measures.class_balance(real[1])["fractions"]
+        shares = metrics.class_balance(real[1])["fractions"]
         floor = dataset.train_images[evenly_spaced(len(samples), len(dataset.train_images))]
         for name, images in {"model": samples, "floor": floor, "gmm": baseline}.items():
             if images is not None and len(images) > 1:
                 numbers[name] = _against(real[0], shares, images, classifier, seed)
     numbers["memorisation"] = _memorisation(samples, dataset)
     shown = samples[:NEIGHBOURS_SHOWN]
-    nearest, _ = measures.nearest_neighbours(shown, dataset.train_images)
+    nearest, _ = metrics.nearest_neighbours(shown, dataset.train_images)
     return SampleScores(numbers, dataset.train_images[nearest[:, 0]])
 
 
@@ -99,17 +99,17 @@ def _against(
     real: np.ndarray, shares: np.ndarray, images: np.ndarray, classifier: Classifier, seed: int
 ) -> dict[str, Any]:
     features, probabilities = classifier.features_and_probabilities(images)
-    kernel, spread = measures.kernel_distance(
+    kernel, spread = metrics.kernel_distance(
         real, features, subset_size=min(SUBSET, len(real), len(features)), seed=seed
     )
     neighbours = min(5, len(real) - 1, len(features) - 1)
-    balance = measures.class_balance(probabilities, shares)
-    sure = measures.confidence(probabilities)
+    balance = metrics.class_balance(probabilities, shares)
+    sure = metrics.confidence(probabilities)
     return {
-        "frechet": measures.frechet_distance(real, features),
+        "frechet": metrics.frechet_distance(real, features),
         "kernel": kernel,
         "kernel_std": spread,
-        **measures.precision_recall_density_coverage(real, features, neighbours),
+        **metrics.precision_recall_density_coverage(real, features, neighbours),
         "class_fractions": balance["fractions"].tolist(),
         "class_entropy": balance["entropy"],
         "total_variation": balance["total_variation"],
@@ -124,6 +124,6 @@ def _memorisation(samples: np.ndarray, dataset: Dataset) -> dict[str, float] | N
         images[evenly_spaced(MEMORISATION_IMAGES, len(images))] for images in (samples, dataset.test_images)
     )
     try:
-        return measures.memorisation(chosen, held_out, dataset.train_images)
+        return metrics.memorisation(chosen, held_out, dataset.train_images)
     except ValueError:
         return None  # half of the test images are training images: there is nothing to measure with

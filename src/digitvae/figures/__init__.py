@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from digitvae.figures.canvas import load_matplotlib
 from digitvae.figures.curves import training_curves
-from digitvae.figures.measures import latent_map, nats_per_latent, nll_curve, rate_distortion
+from digitvae.figures.evaluation import latent_map, nats_per_latent, nll_curve, rate_distortion
 from digitvae.figures.mosaics import interpolations, latent_grid, neighbours, reconstructions, samples
 from digitvae.figures.output import can_show, save, show
 

@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 """The version of the evaluation's schema that this package reads."""
 
 PROTOCOLS = {
-    "dynamic": "dynamically binarised bits",
+    "dynamic": "dynamically binarized bits",
     "grey-256": "256 grey levels",
     "grey-density": "a density of grey pixels",
     "samples": "images alone, without likelihoods",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from digitvae.measures._checks import Floats
+from digitvae.metrics._checks import Floats
 
 # A block of distances has about this many entries, 32 MB: large enough for full speed, small beside the data.
 _ENTRIES = 1 << 22

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
-from digitvae.measures import images as module
-from digitvae.measures import mse_per_image, psnr, ssim
+from digitvae.metrics import images as module
+from digitvae.metrics import mse_per_image, psnr, ssim
 
 
 @pytest.fixture

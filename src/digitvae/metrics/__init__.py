@@ -6,8 +6,8 @@ SciPy, scikit-learn and scikit-image are imported when first needed.
 
 from __future__ import annotations
 
-from digitvae.measures.images import mse_per_image, psnr, ssim
-from digitvae.measures.latents import (
+from digitvae.metrics.images import mse_per_image, psnr, ssim
+from digitvae.metrics.latents import (
     active_units,
     aggregate_mismatch,
     clustering_accuracy,
@@ -15,7 +15,7 @@ from digitvae.measures.latents import (
     linear_probe,
     map_2d,
 )
-from digitvae.measures.samples import (
+from digitvae.metrics.samples import (
     class_balance,
     confidence,
     frechet_distance,
@@ -24,7 +24,7 @@ from digitvae.measures.samples import (
     nearest_neighbours,
     precision_recall_density_coverage,
 )
-from digitvae.measures.statistics import bootstrap_interval, paired_difference
+from digitvae.metrics.statistics import bootstrap_interval, paired_difference
 
 __all__ = [
     "active_units",

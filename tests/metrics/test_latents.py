@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import energy_distance, ortho_group
 from sklearn.neighbors import NearestNeighbors
 
-from digitvae.measures import (
+from digitvae.metrics import (
     _distances,
     active_units,
     aggregate_mismatch,

@@ -11,7 +11,7 @@ from typing import TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.measures._checks import (
+from digitvae.metrics._checks import (
     Floats,
     Images,
     Indices,
@@ -22,7 +22,7 @@ from digitvae.measures._checks import (
     check_same_size,
     check_same_width,
 )
-from digitvae.measures._distances import row_blocks, slices, squared_distances
+from digitvae.metrics._distances import row_blocks, slices, squared_distances
 
 # A block of pixel distances is at most 2,000 x 2,000, and fewer where the images are large.
 _BLOCK_IMAGES, _BLOCK_PIXELS = 2000, 1 << 22

@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from digitvae import figures
-from digitvae.figures import measures
+from digitvae.figures import evaluation
 
 
 def assert_nothing_cut(figure: Any) -> None:
@@ -133,8 +133,10 @@ def test_latent_map_colours_follow_the_labels() -> None:
     [drawn] = figure.axes[0].collections
     colours = drawn.get_facecolors()
     assert len({tuple(colour) for colour in colours}) == 3
-    assert [to_hex(colours[i]) for i in (0, 9, 10, 20, 29)] == [measures.COLOURS[i] for i in (0, 0, 1, 2, 2)]
-    assert len(set(measures.COLOURS)) == 10
+    assert [to_hex(colours[i]) for i in (0, 9, 10, 20, 29)] == [
+        evaluation.COLOURS[i] for i in (0, 0, 1, 2, 2)
+    ]
+    assert len(set(evaluation.COLOURS)) == 10
 
 
 @pytest.mark.parametrize("points", [[[0.0, 0.0], [0.0, 5.0]], [[1.0, 2.0]] * 5, [[0.0, 0.0], [9.0, 0.0]]])

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.measures._checks import Floats, Images, as_images
-from digitvae.measures._distances import slices
+from digitvae.metrics._checks import Floats, Images, as_images
+from digitvae.metrics._distances import slices
 
 # About this many pixels are widened at a time.
 _PIXELS = 1 << 20

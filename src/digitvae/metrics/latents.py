@@ -8,8 +8,8 @@ from typing import Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.measures._checks import Floats, Indices, as_labels, as_points, check_count, check_same_width
-from digitvae.measures._distances import row_blocks, squared_distances
+from digitvae.metrics._checks import Floats, Indices, as_labels, as_points, check_count, check_same_width
+from digitvae.metrics._distances import row_blocks, squared_distances
 
 
 class Mismatch(TypedDict):

@@ -9,7 +9,7 @@ from scipy.linalg import sqrtm
 from scipy.spatial.distance import cdist
 from scipy.stats import ortho_group
 
-from digitvae.measures import (
+from digitvae.metrics import (
     _distances,
     class_balance,
     confidence,

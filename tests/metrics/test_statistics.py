@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from digitvae.measures import bootstrap_interval, paired_difference, statistics
+from digitvae.metrics import bootstrap_interval, paired_difference, statistics
 
 
 def test_interval_agrees_with_scipys_percentile_bootstrap():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.measures._checks import as_values, check_count
-from digitvae.measures._distances import slices
+from digitvae.metrics._checks import as_values, check_count
+from digitvae.metrics._distances import slices
 
 # So many images are drawn at a time, which bounds the memory (some 16 MB) whatever the number of resamples.
 _DRAWN_AT_ONCE = 1 << 20
