@@ -18,7 +18,7 @@ import twins
 
 import digitvae.model  # noqa: F401 - registers the classes that snapshots name
 from digitvae.data import fixed_bits, load_dataset
-from digitvae.evaluation.likelihood import likelihood_terms
+from digitvae.evaluation.likelihood import image_bounds
 from digitvae.evaluation.protocols import evenly_spaced
 from digitvae.model import VAE
 
@@ -78,10 +78,10 @@ def score(folder: Path, system: str, test_images: int, k: int, nll_images: int) 
     for path in snapshots:
         is_last = path == snapshots[-1]
         vae, draws = (last, ELBO_DRAWS) if is_last else (read(path, system), 1)
-        terms = likelihood_terms(vae, bits, draws)
+        terms = image_bounds(vae, bits, draws)
         neg_elbo.append(float(terms.reconstruction.mean() + terms.kl.mean()))
     subset = evenly_spaced(nll_images, len(bits))
-    bound = likelihood_terms(last, bits[subset], k, indices=subset).bound
+    bound = image_bounds(last, bits[subset], k, indices=subset).bound
     if not np.isfinite([*neg_elbo, bound.mean()]).all():
         raise ValueError(f"Expected finite scores. Received: neg_elbo={neg_elbo}, nll={-bound.mean()}")
     return {

@@ -10,8 +10,8 @@ from scipy import special, stats
 
 from digitvae.data import Dataset, fixed_bits
 from digitvae.evaluation import evaluate, protocol
-from digitvae.evaluation.likelihood import likelihood_terms
-from digitvae.evaluation.quick import mean_squared_error, pca_mse
+from digitvae.evaluation.likelihood import image_bounds
+from digitvae.evaluation.quick import mean_squared_error, pca_mse, regression_estimate
 
 pytestmark = pytest.mark.backend
 
@@ -36,7 +36,7 @@ def swish(x):
 
 
 def by_hand(vae, bits, draws, seed=0):
-    """Returns what `likelihood_terms` should, in float64 NumPy, an image at a time."""
+    """Returns what `image_bounds` should, in float64 NumPy, an image at a time."""
     w1, b1, w2, b2 = (w.numpy().astype("float64") for w in vae.encoder.weights)
     v1, c1, v2, c2 = (w.numpy().astype("float64") for w in vae.decoder.weights)
     results = []
@@ -57,7 +57,7 @@ def by_hand(vae, bits, draws, seed=0):
 
 @pytest.mark.parametrize("draws", [1, 5, 130])
 def test_the_terms_are_those_of_a_direct_computation(vae, bits, draws):
-    computed = likelihood_terms(vae, bits, draws, seed=4)
+    computed = image_bounds(vae, bits, draws, seed=4)
     for ours, theirs in zip(computed[:3], by_hand(vae, bits, draws, seed=4), strict=True):
         assert ours.dtype == np.float64
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
@@ -65,35 +65,33 @@ def test_the_terms_are_those_of_a_direct_computation(vae, bits, draws):
 
 @pytest.mark.parametrize("at_once", [1, 35, 640])
 def test_neither_batches_nor_chunks_change_the_numbers(vae, bits, monkeypatch, at_once):
-    expected = likelihood_terms(vae, bits, 70)
+    expected = image_bounds(vae, bits, 70)
     monkeypatch.setattr("digitvae.evaluation.likelihood.DECODES_AT_ONCE", at_once)
-    for ours, theirs in zip(likelihood_terms(vae, bits, 70), expected, strict=True):
+    for ours, theirs in zip(image_bounds(vae, bits, 70), expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-3)
 
 
 def test_an_image_keeps_its_noise_in_any_company(vae, bits):
-    whole = likelihood_terms(vae, bits, 7)
+    whole = image_bounds(vae, bits, 7)
     chosen = np.array([9, 2, 5])
-    for ours, theirs in zip(
-        likelihood_terms(vae, bits[chosen], 7, indices=chosen)[:3], whole[:3], strict=True
-    ):
+    for ours, theirs in zip(image_bounds(vae, bits[chosen], 7, indices=chosen)[:3], whole[:3], strict=True):
         np.testing.assert_allclose(ours, theirs[chosen], atol=1e-3)
-    other = likelihood_terms(vae, bits[chosen], 7)
+    other = image_bounds(vae, bits[chosen], 7)
     assert np.abs(other[0] - whole[0][chosen]).min() > 1e-4
 
 
 def test_seeds_repeat_and_differ(vae, bits):
-    first, again, other = (likelihood_terms(vae, bits, 3, seed=seed)[0] for seed in (0, 0, 1))
+    first, again, other = (image_bounds(vae, bits, 3, seed=seed)[0] for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).all()
 
 
 def test_the_bound_lies_above_the_elbo_of_the_same_draws_and_rises(vae, bits):
-    reconstruction, kl, bound, _ = likelihood_terms(vae, bits, 20)
+    reconstruction, kl, bound, _ = image_bounds(vae, bits, 20)
     assert (bound >= -(reconstruction + kl) - 1e-6).all()
-    means = [likelihood_terms(vae, bits, k)[2].mean() for k in (1, 10, 500)]
+    means = [image_bounds(vae, bits, k)[2].mean() for k in (1, 10, 500)]
     assert means == sorted(means)
-    one = likelihood_terms(vae, bits, 1)
+    one = image_bounds(vae, bits, 1)
     np.testing.assert_allclose(one[2], -(one[0] + one[1]), atol=1e-6)
 
 
@@ -109,18 +107,42 @@ def test_the_result_has_the_documented_names_and_agrees_with_itself(vae, dataset
     assert test["elbo"] == pytest.approx(-(test["reconstruction"] + test["kl"]), rel=1e-9)
     assert test["bits_per_dim"] == pytest.approx(test["nll"] / (9 * 13 * math.log(2)))
     bits = fixed_bits(dataset.test_images)
-    reconstruction, kl, _, _ = likelihood_terms(vae, bits, 6)
+    reconstruction, kl, _, _ = image_bounds(vae, bits, 6)
     assert test["reconstruction"] == pytest.approx(reconstruction.mean(), abs=1e-3)
     assert test["kl"] == pytest.approx(kl.mean(), abs=1e-3)
     spaced = np.array([0, 2, 4, 7, 9])
-    bound = likelihood_terms(vae, bits[spaced], 50, indices=spaced)[2]
-    assert test["nll"] == pytest.approx(-bound.mean(), abs=1e-3)
+    some = -image_bounds(vae, bits[spaced], 50, indices=spaced)[2]
+    nll, interval = regression_estimate(some, (reconstruction + kl)[spaced], reconstruction + kl)
+    assert test["nll"] == pytest.approx(nll, abs=1e-3)
+    assert test["nll_estimate_interval"] == pytest.approx(interval, abs=1e-3)
+    assert interval[0] < nll < interval[1]
     difference = (dataset.test_images.astype(float) - vae.reconstruct(dataset.test_images)) / 255
     assert test["mse"] == pytest.approx(np.mean(difference**2))
 
 
 def test_more_images_than_there_are_means_all(vae, dataset):
-    assert evaluate(vae, dataset, draws=1, nll_draws=2, nll_images=1000)["test"]["nll_images"] == 12
+    test = evaluate(vae, dataset, draws=1, nll_draws=2, nll_images=1000)["test"]
+    assert test["nll_images"] == 12
+    assert test["nll_estimate_interval"] is None
+    bound = image_bounds(vae, fixed_bits(dataset.test_images), 2)[2]
+    assert test["nll"] == pytest.approx(-bound.mean(), abs=1e-6)
+
+
+def test_the_luck_of_a_subset_cancels():
+    # Like ELBO and NLL of images: 20 nats of spread in common, one of their own.
+    rng = np.random.default_rng(0)
+    covered, errors, plain = 0, [], []
+    for _ in range(400):
+        controls = rng.normal(90, 20, 2000)
+        values = 0.97 * controls - 1 + rng.normal(0, 1, 2000)
+        chosen = rng.choice(2000, 200, replace=False)
+        estimate, (low, high) = regression_estimate(values[chosen], controls[chosen], controls)
+        covered += low <= values.mean() <= high
+        errors.append(estimate - values.mean())
+        plain.append(values[chosen].mean() - values.mean())
+    assert 0.92 < covered / 400 < 0.98
+    assert abs(np.mean(errors)) < 3 * np.std(errors) / 20
+    assert np.std(plain) > 10 * np.std(errors)
 
 
 @pytest.mark.parametrize("name", ["draws", "nll_draws", "nll_images"])
@@ -151,6 +173,7 @@ def test_protocols_have_names(make_vae, likelihood, name):
 def test_every_prior_can_be_measured(make_vae, dataset, prior):
     vae = make_vae(prior=prior, likelihood="discretised_logistic", images=dataset.train_images)
     test = evaluate(vae, dataset, draws=2, nll_draws=3)["test"]
+    assert test.pop("nll_estimate_interval") is None
     assert all(np.isfinite(value) for value in test.values())
 
 
@@ -176,7 +199,7 @@ def test_pca_takes_what_there_is(blobs):
 
 def test_the_curve_is_the_bound_with_fewer_draws(make_vae, bits):
     vae = make_vae()
-    whole = likelihood_terms(vae, bits, 130, seed=3, curve=(1, 64, 65, 130))
+    whole = image_bounds(vae, bits, 130, seed=3, curve=(1, 64, 65, 130))
     np.testing.assert_array_equal(whole.curve[3], whole.bound)
     for row, k in enumerate((1, 64, 65)):
-        np.testing.assert_allclose(whole.curve[row], likelihood_terms(vae, bits, k, seed=3).bound, atol=1e-4)
+        np.testing.assert_allclose(whole.curve[row], image_bounds(vae, bits, k, seed=3).bound, atol=1e-4)

@@ -7,6 +7,9 @@ import numpy as np
 import pytest
 from keras import ops
 
+from digitvae.distributions import Likelihood
+from digitvae.model import VAE
+
 pytestmark = pytest.mark.backend
 
 to_numpy = ops.convert_to_numpy
@@ -113,6 +116,79 @@ def test_validation_images_are_read_like_training_images(make_vae, blobs):
             ]
         )
     assert histories[0] == pytest.approx(histories[1], rel=1e-5)
+
+
+def test_sample_weights_weigh_images(make_vae, blobs):
+    images = blobs(8)
+    measured = make_vae(likelihood="continuous_bernoulli")
+
+    def losses(rows, **options):
+        return measured.evaluate(images[rows], batch_size=8, verbose=0, return_dict=True, **options)
+
+    # The same noise for an image in the same place of a batch.
+    first, every = losses(slice(0, 4))["loss"], losses(slice(0, 8))["loss"]
+    halves = losses(slice(0, 8), sample_weight=np.repeat([1.0, 0.0], 4))
+    assert halves["loss"] == pytest.approx(
+        losses(slice(0, 8), sample_weight=np.repeat([2.0, 0.0], 4))["loss"] / 2
+    )
+    other = losses(slice(0, 8), sample_weight=np.repeat([0.0, 1.0], 4))["loss"]
+    assert halves["loss"] + other == pytest.approx(every, rel=1e-5)
+    assert halves["loss"] == pytest.approx(first / 2, rel=0.2)
+    assert halves["elbo"] == pytest.approx(-2 * halves["loss"], rel=1e-5)
+
+
+def test_weights_of_zero_teach_nothing(make_vae, blobs):
+    images, labels = blobs(16), np.arange(16) % 2
+    for options in ({"sample_weight": np.zeros(16)}, {"y": labels, "class_weight": {0: 0.0, 1: 0.0}}):
+        vae = make_vae()
+        before = [weight.numpy().copy() for weight in vae.trainable_weights]
+        vae.fit(images, batch_size=8, verbose=0, **options)
+        for old, new in zip(before, vae.trainable_weights, strict=True):
+            np.testing.assert_array_equal(old, new.numpy())
+
+
+def test_class_weights_weigh_classes(make_vae, blobs):
+    images, labels = blobs(16), np.arange(16) % 2
+    weights = np.where(labels == 0, 3.0, 0.5)
+    options = {"batch_size": 8, "epochs": 2, "shuffle": False, "verbose": 0}
+    by_class = make_vae().fit(images, labels, class_weight={0: 3.0, 1: 0.5}, **options).history["loss"]
+    by_image = make_vae().fit(images, sample_weight=weights, **options).history["loss"]
+    plain = make_vae().fit(images, **options).history["loss"]
+    assert by_class == pytest.approx(by_image, rel=1e-5)
+    assert by_class != pytest.approx(plain, rel=1e-2)
+
+
+def test_class_weights_need_classes(make_vae, blobs):
+    with pytest.raises(ValueError, match=r"Expected labels, y, with class_weight\. Received: no y"):
+        make_vae().fit(blobs(8), class_weight={0: 1.0})
+
+
+def test_losses_of_regularizers_count(make_vae, blobs):
+    plain = make_vae(architecture="dense", blocks=0)
+    for layer in (plain.encoder, plain.decoder):
+        assert not layer.losses
+    images = keras.Input((9, 13))
+    hidden = keras.layers.Dense(8, kernel_regularizer=keras.regularizers.L2(0.3))
+    encoder = keras.Model(images, hidden(keras.layers.Flatten()(images)))
+    regularized, free = (
+        VAE(encoder, plain.decoder, plain.prior, plain.likelihood, plain.objective, seed=0) for _ in range(2)
+    )
+    regularized.compile(optimizer=keras.optimizers.SGD(0.0))
+    expected = 0.3 * float(np.square(hidden.kernel.numpy()).sum())
+    with_penalty = regularized.evaluate(blobs(8), verbose=0, return_dict=True)
+    hidden.kernel.regularizer = None
+    free.compile(optimizer=keras.optimizers.SGD(0.0))
+    without = free.evaluate(blobs(8), verbose=0, return_dict=True)
+    assert with_penalty["elbo"] == pytest.approx(without["elbo"], rel=1e-5)
+    assert with_penalty["loss"] - without["loss"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_networks_of_the_caller_stay_as_they_are(make_vae):
+    vae = make_vae()
+    networks = [keras.models.clone_model(network) for network in (vae.encoder, vae.decoder)]
+    before = [network.jit_compile for network in networks]
+    VAE(*networks, vae.prior, vae.likelihood, vae.objective)
+    assert [network.jit_compile for network in networks] == before
 
 
 def test_every_epoch_has_new_noise(make_vae, blobs):
@@ -235,6 +311,20 @@ def test_fewer_images_are_the_first_of_more(vae):
     assert len(np.unique(many, axis=0)) > 30
 
 
+def test_samples_of_pixels_are_draws_around_their_mean(vae):
+    latents = np.repeat(np.random.default_rng(0).standard_normal((1, 4), "float32"), 3000, axis=0)
+    drawn = vae.decode(latents, pixels="sample", seed=1)
+    assert set(np.unique(drawn)) == {0, 255}
+    expected = vae.decode(latents[:1])[0] / 255
+    error = 5 * np.sqrt(expected * (1 - expected) / 3000) + 0.004
+    assert (np.abs(drawn.mean(axis=0) / 255 - expected) < error).all()
+    np.testing.assert_array_equal(vae.decode(latents, 7, "sample", 1)[:50], drawn[:50])
+    assert (vae.decode(latents, pixels="sample", seed=2) != drawn).any()
+    assert set(np.unique(vae.generate(5, pixels="sample"))) == {0, 255}
+    with pytest.raises(ValueError, match=r"Expected pixels to be mean or sample\. Received: pixels=bits"):
+        vae.generate(5, pixels="bits")
+
+
 @pytest.mark.parametrize("n", [0, -1, 2.0, True, "3", None])
 def test_generate_wants_a_count(vae, n):
     with pytest.raises(ValueError, match="Expected n to be a whole number of at least 1"):
@@ -263,3 +353,39 @@ def test_noise_and_latents_are_two_names_of_one_point(make_vae, blobs, prior):
     np.testing.assert_allclose(vae.noise_from_latents(latents), noise, atol=5e-3)
     np.testing.assert_allclose(vae.latents_from_noise(vae.noise_from_latents(latents)), latents, atol=5e-3)
     assert (prior == "normal") == np.allclose(latents, noise)
+
+
+# saving
+
+
+class HalfGaussian(Likelihood):
+    """A likelihood that somebody wrote for themselves."""
+
+    def __init__(self, params):
+        self.means = params[..., 0]
+
+    @staticmethod
+    def channels():
+        return 1
+
+    @property
+    def mean(self):
+        return ops.sigmoid(self.means)
+
+    def sample(self, uniform):
+        return ops.cast(uniform[..., 0] < self.mean, "float32")
+
+    def _log_prob_per_pixel(self, x):
+        return -ops.square(x - self.mean)
+
+
+def test_a_likelihood_of_ones_own_is_saved_and_loaded(make_vae, blobs, tmp_path):
+    parts = make_vae()
+    vae = VAE(parts.encoder, parts.decoder, parts.prior, HalfGaussian, parts.objective, "none")
+    vae.save(tmp_path / "model.keras")
+    twin = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    assert twin.likelihood is HalfGaussian
+    np.testing.assert_allclose(twin.reconstruct(blobs(3)), vae.reconstruct(blobs(3)), atol=1)
+    config = {**vae.get_config(), "likelihood": "NobodysLikelihood"}
+    with pytest.raises(ValueError, match="Received: no class NobodysLikelihood"):
+        VAE.from_config(config)

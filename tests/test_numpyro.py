@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from digitvae.data import fixed_bits
-from digitvae.evaluation.likelihood import likelihood_terms
+from digitvae.evaluation.likelihood import image_bounds
 
 PARTICLES = 4000
 
@@ -39,10 +39,10 @@ def test_numpyro_gives_the_same_elbo(make_vae, blobs):
             numpyro.sample("z", dist.Normal(mean, jnp.exp(log_scale)).to_event(1))
 
     theirs = -Trace_ELBO(num_particles=PARTICLES).loss(jax.random.key(0), {}, model, guide, x) / len(x)
-    terms = likelihood_terms(vae, images, PARTICLES, seed=1)
+    terms = image_bounds(vae, images, PARTICLES, seed=1)
     ours = -(terms.reconstruction + terms.kl).mean()
     # What one draw an image moves the mean by, over the root of the number of draws, is the error of both.
-    single = [likelihood_terms(vae, images, 1, seed=seed) for seed in range(2, 32)]
+    single = [image_bounds(vae, images, 1, seed=seed) for seed in range(2, 32)]
     error = np.std([(t.reconstruction + t.kl).mean() for t in single]) * np.sqrt(2 / PARTICLES)
     assert error < 0.1
     assert float(theirs) == pytest.approx(ours, abs=4 * error)

@@ -47,8 +47,8 @@ def name(request):
 
 
 def test_the_density_integrates_to_one(name):
-    step = 0.1
-    axis = np.arange(-12, 12, step, "float32")
+    step = 0.05
+    axis = np.arange(-15, 15, step, "float32")
     grid = np.stack(np.meshgrid(axis, axis), axis=-1)
     density = np.exp(to_numpy(disturbed(name).distribution(encode).log_prob(grid)))
     assert density.sum() * step**2 == pytest.approx(1, abs=2e-3)

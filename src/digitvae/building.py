@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from digitvae import seeds
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture, Likelihood
 from digitvae.model import VAE, compiles_with_xla
@@ -102,9 +103,14 @@ def build(
     activation = BEST_ACTIVATION[config.architecture] if config.activation == "auto" else config.activation
     shape = config.width, config.blocks, activation, DTYPES[config.precision]
     with _initialisers_seeded(config.seed):
+        networks = (
+            encoder(image_shape, 2 * config.latent_dim, *shape),
+            decoder(image_shape, likelihood.channels(), config.latent_dim, *shape),
+        )
+        for network in networks:
+            network.jit_compile = compiles_with_xla()
         vae = VAE(
-            encoder=encoder(image_shape, 2 * config.latent_dim, *shape),
-            decoder=decoder(image_shape, likelihood.channels(), config.latent_dim, *shape),
+            *networks,
             prior=_prior(config, image_shape, images),
             likelihood=likelihood,
             objective=_objective(config, steps_per_epoch),
@@ -156,7 +162,7 @@ def _initialisers_seeded(seed: int) -> Iterator[None]:
     it too, but resets every other global generator and imports each backend that is installed.
     """
     state = random.getstate()
-    random.seed(seed)
+    random.seed(seeds.integer(seed, "weights"))
     try:
         yield
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitvae import figures
+from digitvae import figures, seeds
 from digitvae.data import Dataset
 from digitvae.evaluation import Evaluation
 from digitvae.latent import interpolate, noise_plane
@@ -129,7 +129,7 @@ def _save(drawn: dict[str, Figure], folder: str | Path) -> None:
 
 def _some_of_each(dataset: Dataset, n: int, seed: int) -> np.ndarray:
     """Choose test images, one label after the other where there are labels."""
-    order = np.random.default_rng(seed).permutation(len(dataset.test_images))
+    order = seeds.stream(seed, "test images").permutation(len(dataset.test_images))
     if dataset.test_labels is not None:
         labels = dataset.test_labels[order]
         # The r-th image of its label comes before every (r + 1)-th one.

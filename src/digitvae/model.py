@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
 
 import keras
 import numpy as np
+import numpy.typing as npt
 from keras import ops
 
-from digitvae import distributions
-from digitvae.data import as_images
-from digitvae.distributions import Gaussian, Likelihood
-from digitvae.objectives import Objective, kl_divergence, terms
-from digitvae.priors import LatentDistribution, Prior
+from digitvae import seeds
+from digitvae.distributions import Gaussian, Likelihood, Tensor
+from digitvae.inputs import checked_images, checked_source
+from digitvae.objectives import BoundTerms, Objective
+from digitvae.priors import Prior
 
 METRICS = ("elbo", "reconstruction", "kl")
+_PARTS = ("encoder", "decoder", "prior", "objective")
 
 
 @keras.saving.register_keras_serializable("digitvae")
@@ -23,14 +26,17 @@ class VAE(keras.Model):
     """A VAE with a diagonal Gaussian posterior (Kingma & Welling 2013).
 
     It is an ordinary Keras model: `compile`, `fit`, `evaluate`, callbacks and `.keras` files work as
-    everywhere. Images are uint8 (n, height, width) at every method; what comes back is NumPy.
+    everywhere. Every method takes images as uint8 0..255, bool or float in [0, 1], (n, height, width), from
+    any array, tensor or list; `fit` and `evaluate` also take batches of them. Results are NumPy arrays.
 
     Args:
         encoder: model from float (n, height, width) in [0, 1] to (n, 2 * latent_dim), the posterior's mean
             and log-scale.
         decoder: model from (n, latent_dim) to (n, height, width, channels), the likelihood's parameters.
         prior: p(z).
-        likelihood: class of p(x|z), one of `digitvae.distributions`, built from the decoder's output.
+        likelihood: class of p(x|z), one of `digitvae.distributions` or a subclass of `Likelihood`, built from
+            the decoder's output. A class of your own is saved by its name, and must be defined again before
+            the model is loaded.
         objective: what training maximises.
         binarization: "dynamic" draws fresh bits from the grey values on every pass, "none" keeps them.
         seed: seed of the noise and the bits.
@@ -45,7 +51,7 @@ class VAE(keras.Model):
         objective: Objective,
         binarization: str = "dynamic",
         seed: int = 0,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**{"dtype": "float32", **kwargs})
         self.encoder, self.decoder = encoder, decoder
@@ -53,116 +59,183 @@ class VAE(keras.Model):
         self.binarization, self.seed = binarization, seed
         self.image_shape: tuple[int, int] = tuple(encoder.input_shape[1:])
         self.latent_dim: int = decoder.input_shape[1]
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seeds.integer(seed, "training"))
         self.means = {name: keras.metrics.Mean(name=name) for name in METRICS}
-        encoder.jit_compile = decoder.jit_compile = compiles_with_xla()
+        # Training steps done, for objectives that change with them.
+        self.step: Any = 0
+        if objective.scheduled:
+            self.step = self.add_weight(shape=(), initializer="zeros", trainable=False, name="step")
         self.built = True
 
-    # What Keras calls. x -> q(z|x) -> z -> p(x|z), then the bound.
+    # What Keras calls.
 
-    def call(self, images, training: bool = False) -> dict[str, Any]:
-        """Run the model once with `objective.draws` posterior draws.
+    def call(self, images: Tensor, training: bool = False) -> BoundTerms:
+        """Return the terms of the bound with `objective.draws` posterior draws.
 
         Args:
             images: as in `observe`.
             training: unused, bits and noise are drawn alike in training and validation.
-
-        Returns:
-            x (n, height, width) in [0, 1]; posterior_mean, posterior_log_scale (n, latent_dim);
-            z (n, draws, latent_dim); likelihood_params (n, draws, height, width, channels). All float32.
         """
         x = self.observe(images)
-        posterior = self.posterior(x)
         shape = (ops.shape(x)[0], self.objective.draws, self.latent_dim)
-        noise = keras.random.normal(shape, dtype="float32", seed=self.seed_generator)
-        z = ops.expand_dims(posterior.mean, 1) + ops.expand_dims(ops.exp(posterior.log_scale), 1) * noise
-        return {
-            "x": x,
-            "posterior_mean": posterior.mean,
-            "posterior_log_scale": posterior.log_scale,
-            "z": z,
-            "likelihood_params": self.decode_params(z),
+        return self.bound_terms(x, keras.random.normal(shape, dtype="float32", seed=self.seed_generator))
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Tensor:
+        """Return the mean of -objective over the batch, plus the losses of regularizers; update the metrics.
+
+        Args:
+            x: the images, unused.
+            y: unused; Keras makes sample weights of it where there is a `class_weight`.
+            y_pred: the terms of the bound.
+            sample_weight: weight of every image, (n,), or None for ones.
+            training: whether this is a training step.
+        """
+        reconstruction = ops.mean(y_pred.reconstruction, axis=1)
+        values = {
+            "reconstruction": reconstruction,
+            "kl": y_pred.kl,
+            "elbo": -(reconstruction + y_pred.kl),
         }
-
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True, **kwargs):
-        """Return the mean of -objective over the batch and update the metrics."""
-        posterior = Gaussian(
-            ops.expand_dims(y_pred["posterior_mean"], 1), ops.expand_dims(y_pred["posterior_log_scale"], 1)
-        )
-        prior = self.prior.distribution(self.posterior)
-        likelihood = self.likelihood(y_pred["likelihood_params"])
-        values = terms(ops.expand_dims(y_pred["x"], 1), y_pred["z"], posterior, prior, likelihood)
-
-        reconstruction = ops.mean(values.reconstruction, axis=1)
-        kl = kl_divergence(values.log_ratio, posterior, prior)
-        self.means["reconstruction"].update_state(reconstruction)
-        self.means["kl"].update_state(kl)
-        self.means["elbo"].update_state(-(reconstruction + kl))
-        return -ops.mean(self.objective.value(values, posterior, prior, training))
+        for name, mean in self.means.items():
+            mean.update_state(values[name], sample_weight)
+        objective = self.objective(y_pred, self.step)
+        if sample_weight is not None:
+            objective = objective * ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
+        if training and self.objective.scheduled:
+            self.step.assign_add(1)
+        return sum(self.losses, -ops.mean(objective))
 
     # The pieces, as tensors.
 
-    def observe(self, images):
+    def bound_terms(
+        self,
+        x: Tensor,
+        noise: Tensor | None = None,
+        posterior: Gaussian | None = None,
+        z: Tensor | None = None,
+    ) -> BoundTerms:
+        """Return the terms of the bound for images and noise: the one place that joins the model's parts.
+
+        Args:
+            x: pixels, float32 (n, height, width) in [0, 1], as the likelihood models them.
+            noise: standard normal, (n, k, latent_dim): z = mean + scale * noise.
+            posterior: with parameters (n, latent_dim); by default the encoder's, q(z|x).
+            z: draws (n, k, latent_dim) to take in place of the noise's.
+        """
+        posterior = self.posterior(x) if posterior is None else posterior
+        q = Gaussian(ops.expand_dims(posterior.mean, 1), ops.expand_dims(posterior.log_scale, 1))
+        z = q.from_noise(noise) if z is None else z
+        prior = self.prior.distribution(self.posterior)
+        # log p(x|z), summed over pixels
+        reconstruction = -self.likelihood(self.decode_params(z)).log_prob(ops.expand_dims(x, 1))
+        # log q(z|x) - log p(z), summed over latents
+        log_ratio = q.log_prob(z) - prior.log_prob(z)
+        if isinstance(prior, Gaussian):
+            kl_per_latent = posterior.kl_per_latent(prior)
+            return BoundTerms(reconstruction, log_ratio, ops.sum(kl_per_latent, axis=-1), kl_per_latent)
+        return BoundTerms(reconstruction, log_ratio, ops.mean(log_ratio, axis=1), None)
+
+    def observe(self, images: Tensor) -> Tensor:
         """Turn images into what the likelihood models: bits or grey values, float32 in [0, 1].
 
         Args:
-            images: uint8 (n, height, width), or bool where the bits are drawn already.
+            images: (n, height, width), integer 0..255; bool for bits that are drawn already; or float in
+                [0, 1]. Floats outside become NaN, so that no loss is finite with them.
         """
-        if keras.backend.standardize_dtype(images.dtype) == "bool":
-            return ops.cast(images, "float32")
-        x = ops.cast(images, "float32") / 255.0
-        if self.binarization == "none":
+        dtype = keras.backend.standardize_dtype(images.dtype)
+        x = ops.cast(images, "float32")
+        if dtype == "bool":
             return x
-        # x ~ Bernoulli(pixel / 255). The draw is below 1, so pixels of 0 and 255 stay as they are.
-        uniform = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
-        return ops.cast(uniform < x, "float32")
+        if "float" not in dtype:
+            x = x / 255.0
+        invalid = ops.logical_not(ops.logical_and(x >= 0, x <= 1)) if "float" in dtype else None
+        if self.binarization == "dynamic":
+            # x ~ Bernoulli(pixel / 255). The draw is below 1, so pixels of 0 and 255 stay as they are.
+            uniform = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
+            x = ops.cast(uniform < x, "float32")
+        return x if invalid is None else ops.where(invalid, float("nan"), x)
 
-    def posterior(self, x) -> Gaussian:
+    def posterior(self, x: Tensor) -> Gaussian:
         """Return q(z|x) for x float (n, height, width) in [0, 1]."""
         return Gaussian(*ops.split(self.encoder(x), 2, axis=-1))
 
-    def decode_params(self, z):
+    def decode_params(self, z: Tensor) -> Tensor:
         """Return the likelihood's parameters (n, k, height, width, channels) for z (n, k, latent_dim)."""
         params = self.decoder(ops.reshape(z, (-1, self.latent_dim)))
         return ops.reshape(params, (-1, z.shape[1], *params.shape[1:]))
 
     # What users call: arrays in, arrays out, a batch at a time.
 
-    def fit(self, x=None, *args, **kwargs):
-        """Train on images; as `keras.Model.fit`, with arrays checked and brought to uint8 first.
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Train on images; as `keras.Model.fit`.
+
+        Args:
+            x: images, or batches of them, as `digitvae.inputs.checked_source` takes them.
+            *args: as in Keras; images in `validation_data` are taken alike.
+            **kwargs: as in Keras.
 
         Raises:
             ValueError: images of another size, or not images at all.
         """
-        if isinstance(kwargs.get("validation_data"), tuple):
-            images, *rest = kwargs["validation_data"]
-            kwargs["validation_data"] = (self._checked(images), *rest)
-        return super().fit(self._checked(x), *args, **kwargs)
+        given = self._checked_call(keras.Model.fit, x, *args, **kwargs)
+        validation = given.get("validation_data")
+        if isinstance(validation, tuple | list):
+            given["validation_data"] = (checked_source(validation[0], self.image_shape), *validation[1:])
+        elif validation is not None:
+            given["validation_data"] = checked_source(validation, self.image_shape)
+        return super().fit(**given)
 
-    def evaluate(self, x=None, *args, seed: int = 0, **kwargs):
+    def evaluate(self, x: Any = None, *args: Any, seed: int = 0, **kwargs: Any) -> Any:
         """Measure elbo, reconstruction and kl, in nats per image; as `keras.Model.evaluate`.
 
         The noise is that of `seed` at every call and the training's random state is left untouched.
 
         Args:
-            x: uint8 (n, height, width).
+            x: images, or batches of them, as in `fit`.
             *args: as in Keras.
             seed: seed of the posterior draws (and of the bits of grey images).
             **kwargs: as in Keras; `return_dict=True` gives the names.
+
+        Raises:
+            ValueError: images of another size, or not images at all.
         """
         state = self.seed_generator.state
         before = ops.convert_to_numpy(state).copy()
-        state.assign(ops.convert_to_numpy(keras.random.SeedGenerator(seed).state))
+        other = keras.random.SeedGenerator(seeds.integer(seed, "evaluation"))
+        state.assign(ops.convert_to_numpy(other.state))
         try:
-            return super().evaluate(self._checked(x), *args, **kwargs)
+            return super().evaluate(**self._checked_call(keras.Model.evaluate, x, *args, **kwargs))
         finally:
             state.assign(before)
 
-    def encode(self, images, batch_size: int = 256, sample: bool = False, seed: int = 0) -> np.ndarray:
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Take one step; as `keras.Model.train_on_batch`, images as in `encode`."""
+        return super().train_on_batch(**self._checked_call(keras.Model.train_on_batch, x, *args, **kwargs))
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Measure one batch; as `keras.Model.test_on_batch`, images as in `encode`."""
+        return super().test_on_batch(**self._checked_call(keras.Model.test_on_batch, x, *args, **kwargs))
+
+    def _checked_call(self, method: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the arguments of a method of Keras by name, the images checked."""
+        given = inspect.signature(method).bind(self, x, *args, **kwargs).arguments
+        given = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
+        given |= {**kwargs, "x": checked_source(x, self.image_shape)}
+        if given.get("y") is None:
+            if given.get("class_weight") is not None:
+                raise ValueError("Expected labels, y, with class_weight. Received: no y")
+            if given.get("sample_weight") is not None:
+                # Without labels Keras drops the weights in silence.
+                given["y"] = np.zeros(len(given["x"]), "float32")
+        return given
+
+    def encode(
+        self, images: Any, batch_size: int = 256, sample: bool = False, seed: int = 0
+    ) -> npt.NDArray[np.float32]:
         """Compress images to latents.
 
         Args:
-            images: uint8 (n, height, width).
+            images: (n, height, width): uint8 0..255, bool, or float in [0, 1]; array, tensor or list.
             batch_size: images at a time.
             sample: draw from the posterior instead of taking its mean.
             seed: seed of the draw.
@@ -176,24 +249,25 @@ class VAE(keras.Model):
         mean, log_scale = self.encode_posterior(images, batch_size)
         if not sample:
             return mean
-        noise = np.random.default_rng(seed).standard_normal(mean.shape, "float32")
-        return mean + np.exp(log_scale) * noise
+        noise = seeds.stream(seed, "posterior").standard_normal(mean.shape, "float32")
+        return np.asarray(mean + np.exp(log_scale) * noise, "float32")
 
-    def encode_posterior(self, images, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """Compress images to the whole posterior, not to a point alone.
+    def encode_posterior(
+        self, images: Any, batch_size: int = 256
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Compress images to the parameters of the posterior q(z|x).
 
         Args:
-            images: uint8 (n, height, width).
+            images: as in `encode`.
             batch_size: images at a time.
 
         Returns:
-            The mean and the natural logarithm of the standard deviation of q(z|x), both float32
-            (n, latent_dim).
+            Mean and natural logarithm of the standard deviation, both float32 (n, latent_dim).
 
         Raises:
             ValueError: images of another size, or not images at all.
         """
-        images = self._checked(images)
+        images = checked_images(images, self.image_shape)
         outputs = np.empty((len(images), 2 * self.latent_dim), "float32")
         for rows, batch in padded_batches(images, batch_size):
             values = self.encoder.predict_on_batch(batch.astype("float32") / 255)
@@ -201,31 +275,48 @@ class VAE(keras.Model):
         mean, log_scale = (np.ascontiguousarray(part) for part in np.split(outputs, 2, axis=1))
         return mean, log_scale
 
-    def decode(self, latents, batch_size: int = 256) -> np.ndarray:
-        """Turn latents into images, the mean of p(x|z).
+    def decode(
+        self,
+        latents: npt.ArrayLike,
+        batch_size: int = 256,
+        pixels: Literal["mean", "sample"] = "mean",
+        seed: int = 0,
+    ) -> npt.NDArray[np.uint8]:
+        """Turn latents into images.
 
         Args:
-            latents: (n, latent_dim).
+            latents: float (n, latent_dim).
             batch_size: latents at a time.
+            pixels: "mean" for the mean of p(x|z), "sample" for a draw from it.
+            seed: seed of the draw.
 
         Returns:
             uint8 (n, height, width).
 
         Raises:
-            ValueError: latents of another shape, or not finite.
+            ValueError: latents of another shape, or not finite; or `pixels` is neither.
         """
+        if pixels not in ("mean", "sample"):
+            raise ValueError(f"Expected pixels to be mean or sample. Received: pixels={pixels}")
         latents = self._checked_latents(latents)
         images = np.empty((len(latents), *self.image_shape), "uint8")
+        uniforms = seeds.stream(seed, "pixels")
         for rows, batch in padded_batches(latents, batch_size):
-            mean = self.likelihood(ops.convert_to_tensor(self.decoder.predict_on_batch(batch))).mean
-            images[rows] = np.rint(ops.convert_to_numpy(mean)[: rows.stop - rows.start] * 255)
+            count = rows.stop - rows.start
+            params = self.decoder.predict_on_batch(batch)[:count]
+            likelihood = self.likelihood(ops.convert_to_tensor(params))
+            if pixels == "mean":
+                values = likelihood.mean
+            else:
+                values = likelihood.sample(uniforms.random((count, *self.image_shape, 2), "float32"))
+            images[rows] = np.rint(ops.convert_to_numpy(values) * 255)
         return images
 
-    def reconstruct(self, images, batch_size: int = 256) -> np.ndarray:
-        """Encode to the posterior mean and decode again.
+    def reconstruct(self, images: Any, batch_size: int = 256) -> npt.NDArray[np.uint8]:
+        """Encode to the posterior mean and decode to the mean of p(x|z).
 
         Args:
-            images: uint8 (n, height, width).
+            images: as in `encode`.
             batch_size: images at a time.
 
         Returns:
@@ -233,54 +324,45 @@ class VAE(keras.Model):
         """
         return self.decode(self.encode(images, batch_size), batch_size)
 
-    def generate(self, n: int, seed: int = 0, batch_size: int = 256) -> np.ndarray:
-        """Draw new images: u ~ N(0, I), z = T(u), then the mean of p(x|z).
+    def generate(
+        self, n: int, seed: int = 0, batch_size: int = 256, pixels: Literal["mean", "sample"] = "mean"
+    ) -> npt.NDArray[np.uint8]:
+        """Draw new images: u ~ N(0, I), z = T(u), then p(x|z).
 
         Args:
             n: how many; the first m of n are those of `generate(m)` with the same seed.
             seed: seed of the noise, which is the same on every backend.
             batch_size: images at a time.
+            pixels: as in `decode`.
 
         Returns:
             uint8 (n, height, width).
 
         Raises:
-            ValueError: n is not a whole number of at least 1.
+            ValueError: n is not a whole number of at least 1, or `pixels` is unknown.
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"Expected n to be a whole number of at least 1. Received: n={n}")
-        noise = np.random.default_rng(seed).standard_normal((n, self.latent_dim), "float32")
-        return self.decode(self.latents_from_noise(noise), batch_size)
+        noise = seeds.stream(seed, "prior").standard_normal((n, self.latent_dim), "float32")
+        return self.decode(self.latents_from_noise(noise), batch_size, pixels, seed)
 
-    def latents_from_noise(self, noise) -> np.ndarray:
+    def latents_from_noise(self, noise: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Map the prior's base noise u to latents z, both float32 (n, latent_dim)."""
-        return self._map(self._checked_latents(noise), "from_noise")
+        return self._map(noise, "from_noise")
 
-    def noise_from_latents(self, latents) -> np.ndarray:
+    def noise_from_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Map latents z to the prior's base noise u, both float32 (n, latent_dim)."""
-        return self._map(self._checked_latents(latents), "to_noise")
+        return self._map(latents, "to_noise")
 
-    def _map(self, values: np.ndarray, direction: str) -> np.ndarray:
-        distribution: LatentDistribution = self.prior.distribution(self.posterior)
-        function = getattr(distribution, direction)
+    def _map(self, values: npt.ArrayLike, direction: str) -> npt.NDArray[np.float32]:
+        values = self._checked_latents(values)
+        function = getattr(self.prior.distribution(self.posterior), direction)
         out = np.empty_like(values)
         for rows, batch in padded_batches(values, 4096):
             out[rows] = ops.convert_to_numpy(function(ops.convert_to_tensor(batch)))[: rows.stop - rows.start]
         return out
 
-    def _checked(self, images):
-        # Other inputs (datasets, tensors) are Keras' own business.
-        if not isinstance(images, np.ndarray | list):
-            return images
-        images = as_images(images)
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels. "
-                f"Received: {images.shape[1]}x{images.shape[2]}"
-            )
-        return images
-
-    def _checked_latents(self, latents) -> np.ndarray:
+    def _checked_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
         latents = np.asarray(latents, "float32")
         if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
             raise ValueError(
@@ -294,9 +376,8 @@ class VAE(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, serialised by Keras."""
-        parts = {name: getattr(self, name) for name in ("encoder", "decoder", "prior", "objective")}
         return {
-            **{name: keras.saving.serialize_keras_object(part) for name, part in parts.items()},
+            **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in _PARTS},
             "likelihood": self.likelihood.__name__,
             "binarization": self.binarization,
             "seed": self.seed,
@@ -305,12 +386,27 @@ class VAE(keras.Model):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> VAE:
-        """Rebuild the model; the weights come from the file."""
-        parts = {
-            name: keras.saving.deserialize_keras_object(config[name])
-            for name in ("encoder", "decoder", "prior", "objective")
-        }
-        return cls(**{**config, **parts, "likelihood": getattr(distributions, config["likelihood"])})
+        """Rebuild the model; the weights come from the file.
+
+        Raises:
+            ValueError: a likelihood that is not defined.
+        """
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in _PARTS}
+        known = {kind.__name__: kind for kind in _subclasses(Likelihood)}
+        if config["likelihood"] not in known:
+            raise ValueError(
+                "Expected the model's likelihood to be defined, as a subclass of digitvae.distributions."
+                f"Likelihood. Received: no class {config['likelihood']}"
+            )
+        for network in (parts["encoder"], parts["decoder"]):
+            network.jit_compile = compiles_with_xla()
+        return cls(**{**config, **parts, "likelihood": known[config["likelihood"]]})
+
+
+def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _subclasses(child)
 
 
 def compiles_with_xla() -> bool:

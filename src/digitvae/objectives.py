@@ -1,139 +1,118 @@
-"""Objectives: what training maximises, in nats per image.
+"""Objectives: what training maximises, in nats per image, as functions of the terms of the bound.
 
-They see only the data, the draws and the three distributions. Shapes here: n images, k posterior draws.
+Shapes here: n images, k posterior draws per image, d latents.
 """
 
 from __future__ import annotations
 
 import abc
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, final
 
 import keras
 from keras import ops
 
-from digitvae.distributions import Gaussian
+from digitvae.distributions import Tensor
 
 
-class Terms(NamedTuple):
-    """The pieces of the bound, each (n, k), in nats per image."""
+class BoundTerms(NamedTuple):
+    """The terms of the evidence lower bound, float32, in nats; `VAE.bound_terms` computes them."""
 
-    reconstruction: Any
-    """-log p(x|z)."""
-    log_ratio: Any
-    """log q(z|x) - log p(z): an unbiased draw of the KL."""
-
-
-def terms(x, z, posterior, prior, likelihood) -> Terms:
-    """Evaluate the three densities at k draws of the posterior.
-
-    Args:
-        x: pixels in [0, 1], (n, 1, height, width).
-        z: draws of the posterior, (n, k, latent_dim).
-        posterior: q(z|x) with parameters (n, 1, latent_dim).
-        prior: p(z).
-        likelihood: p(x|z) with parameters (n, k, height, width, channels).
-    """
-    return Terms(-likelihood.log_prob(x), posterior.log_prob(z) - prior.log_prob(z))
+    reconstruction: Tensor
+    """-log p(x|z) of every draw, (n, k)."""
+    log_ratio: Tensor
+    """log q(z|x) - log p(z) of every draw, (n, k): its mean over draws is an unbiased estimate of the KL."""
+    kl: Tensor
+    """KL(q(z|x) || p(z)), (n,): in closed form where there is one, else the mean of `log_ratio`."""
+    kl_per_latent: Tensor | None
+    """The KL of every latent, (n, d), under a Gaussian prior; None under others."""
 
 
-def kl_divergence(log_ratio, posterior, prior):
-    """Return KL(q(z|x) || p(z)), (n,): in closed form where there is one, else the mean over draws.
+class Objective(abc.ABC):
+    """A function of the terms of the bound.
 
     Args:
-        log_ratio: log q(z|x) - log p(z) at the draws, (n, k).
-        posterior: q(z|x) with parameters (n, 1, latent_dim).
-        prior: p(z).
+        draws: posterior draws per image that it wants, k.
     """
-    if isinstance(prior, Gaussian):
-        return ops.sum(posterior.kl_per_latent(prior), axis=(-2, -1))
-    return ops.mean(log_ratio, axis=1)
 
+    scheduled = False
+    """Whether it depends on the number of training steps done."""
 
-class Objective(keras.layers.Layer, abc.ABC):
-    """Something to maximise; `draws` is the number of posterior draws it wants."""
-
-    def __init__(self, draws: int = 1, **kwargs):
-        super().__init__(dtype="float32", **kwargs)
+    def __init__(self, draws: int = 1):
         self.draws = draws
-        self.built = True
 
     @abc.abstractmethod
-    def value(self, values: Terms, posterior, prior, training: bool):
-        """Return the objective of every image, (n,), in nats.
+    def __call__(self, terms: BoundTerms, step: Tensor | int) -> Tensor:
+        """Return the objective of every image, float32 (n,), in nats.
 
         Args:
-            values: the terms of the bound at the draws.
-            posterior: q(z|x) with parameters (n, 1, latent_dim).
-            prior: p(z).
-            training: whether this is a training step (schedules move on).
+            terms: of the model, with `draws` draws.
+            step: training steps done, a scalar.
         """
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"draws": self.draws, "name": self.name}
+        return {"draws": self.draws}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Objective:
+        """Rebuild the objective; files of version 0.1.0 also hold a `name`."""
+        return cls(**{name: value for name, value in config.items() if name != "name"})
 
 
+@final
 @keras.saving.register_keras_serializable("digitvae")
 class ELBO(Objective):
     """E_q[log p(x|z)] - beta KL(q(z|x) || p(z)).
 
-    beta other than 1 is the beta-VAE (Higgins et al. 2017); free bits follow Kingma et al. 2016,
-    equation 15, with a group for every latent; warm-up grows beta linearly (Sonderby et al. 2016).
+    With beta other than 1 it is the beta-VAE's (Higgins et al. 2017). Free bits follow Kingma et al. 2016,
+    equation 15, with one group per latent. Warm-up grows beta linearly (Sonderby et al. 2016).
 
     Args:
-        draws: posterior draws an image.
+        draws: posterior draws per image.
         beta: weight of the KL after warm-up.
-        free_bits: nats a latent below which the KL, averaged over the batch, is not penalised.
+        free_bits: nats per latent below which the KL, averaged over the batch, is not penalised.
         warmup_steps: training steps over which beta grows from 0.
     """
 
     def __init__(
-        self, draws: int = 1, beta: float = 1.0, free_bits: float = 0.0, warmup_steps: int = 0, **kwargs
-    ):
-        super().__init__(draws, **kwargs)
+        self, draws: int = 1, beta: float = 1.0, free_bits: float = 0.0, warmup_steps: int = 0
+    ) -> None:
+        super().__init__(draws)
         self.beta, self.free_bits, self.warmup_steps = beta, free_bits, warmup_steps
-        if warmup_steps:
-            self.step = self.add_weight(shape=(), initializer="zeros", trainable=False, name="step")
+        self.scheduled = warmup_steps > 0
 
-    def value(self, values: Terms, posterior, prior, training: bool):
-        """Return the objective of every image, (n,), in nats."""
+    def __call__(self, terms: BoundTerms, step: Tensor | int) -> Tensor:
+        """Return the objective of every image, float32 (n,), in nats.
+
+        Raises:
+            ValueError: free bits under a prior that gives latents no KL of their own.
+        """
+        kl = terms.kl
         if self.free_bits:
+            if terms.kl_per_latent is None:
+                raise ValueError(
+                    "Expected a Gaussian prior with free_bits, because only there a latent has a KL of its "
+                    f"own. Received: another prior with free_bits={self.free_bits}"
+                )
             # sum_j max(free bits, mean over the batch of KL_j): the same for every image of the batch.
-            kl_per_latent = ops.mean(posterior.kl_per_latent(prior), axis=(0, 1))
-            kl = ops.sum(ops.maximum(kl_per_latent, self.free_bits))
-        else:
-            kl = kl_divergence(values.log_ratio, posterior, prior)
-        return -ops.mean(values.reconstruction, axis=1) - self._current_beta(training) * kl
-
-    def _current_beta(self, training: bool):
-        if not self.warmup_steps:
-            return self.beta
-        beta = self.beta * ops.minimum(self.step / self.warmup_steps, 1.0)
-        if training:
-            self.step.assign_add(1)
-        return beta
+            kl = ops.sum(ops.maximum(ops.mean(terms.kl_per_latent, axis=0), self.free_bits))
+        beta = self.beta
+        if self.scheduled:
+            beta = self.beta * ops.minimum(ops.cast(step, "float32") / self.warmup_steps, 1.0)
+        return -ops.mean(terms.reconstruction, axis=1) - beta * kl
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "beta": self.beta,
-            "free_bits": self.free_bits,
-            "warmup_steps": self.warmup_steps,
-        }
+        own = ("beta", "free_bits", "warmup_steps")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
+@final
 @keras.saving.register_keras_serializable("digitvae")
 class IWAE(Objective):
     """log 1/k sum_k p(x, z_k) / q(z_k|x), the importance-weighted bound (Burda et al. 2016, equation 8)."""
 
-    def value(self, values: Terms, posterior, prior, training: bool):
-        """Return the bound of every image, (n,), in nats."""
-        return importance_weighted_bound(values)
-
-
-def importance_weighted_bound(values: Terms):
-    """Return log 1/k sum_k p(x, z_k) / q(z_k|x), (n,), in nats."""
-    log_weights = -values.reconstruction - values.log_ratio
-    draws = ops.cast(ops.shape(log_weights)[1], "float32")
-    return ops.logsumexp(log_weights, axis=1) - ops.log(draws)
+    def __call__(self, terms: BoundTerms, step: Tensor | int = 0) -> Tensor:
+        """Return the bound of every image, float32 (n,), in nats."""
+        log_weights = -terms.reconstruction - terms.log_ratio
+        return ops.logsumexp(log_weights, axis=1) - ops.log(ops.cast(ops.shape(log_weights)[1], "float32"))

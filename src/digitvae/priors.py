@@ -1,7 +1,7 @@
 """Priors p(z): what the latents of all images together should look like.
 
-A prior is a layer that owns the weights; `distribution(encode)` gives the distribution object. Every one
-of them is a map z = T(u) of standard normal base noise, so generation, latent grids and interpolation
+A prior is a layer that owns the weights; `distribution(encode)` gives the distribution object. Each
+ is a map z = T(u) of standard normal base noise, so generation, latent grids and interpolation
 need no special case.
 """
 
@@ -9,29 +9,17 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from digitvae.distributions import CouplingFlow, FlowDistribution, Gaussian, GaussianMixture
+from digitvae import seeds
+from digitvae.distributions import CouplingFlow, Distribution, FlowDistribution, Gaussian, GaussianMixture
 
 Encode = Callable[[Any], Gaussian]
 """Maps images, float (n, height, width) in [0, 1], to the posterior q(z|x)."""
-
-
-class LatentDistribution(Protocol):
-    """A density over latents that is also a map of standard normal noise."""
-
-    def log_prob(self, z: Any) -> Any:
-        """Return log p(z) in nats, shape (...), for z of shape (..., latent_dim)."""
-
-    def from_noise(self, u: Any) -> Any:
-        """Map base noise u to latents z, both (..., latent_dim)."""
-
-    def to_noise(self, z: Any) -> Any:
-        """Map latents z to base noise u, both (..., latent_dim)."""
 
 
 class Prior(keras.layers.Layer, abc.ABC):
@@ -43,7 +31,7 @@ class Prior(keras.layers.Layer, abc.ABC):
         self.built = True
 
     @abc.abstractmethod
-    def distribution(self, encode: Encode) -> LatentDistribution:
+    def distribution(self, encode: Encode) -> Distribution:
         """Return p(z).
 
         Args:
@@ -81,7 +69,9 @@ class MixturePrior(Prior):
         shape = (components, latent_dim)
         self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
         self.means = self.add_weight(
-            shape=shape, initializer=keras.initializers.RandomNormal(stddev=1.0, seed=seed), name="means"
+            shape=shape,
+            initializer=keras.initializers.RandomNormal(stddev=1.0, seed=seeds.integer(seed, "means")),
+            name="means",
         )
         self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
 
@@ -113,7 +103,9 @@ class VampPrior(Prior):
         self.logits = self.add_weight(shape=(components,), initializer="zeros", name="logits")
         self.pseudo_inputs = self.add_weight(
             shape=(components, *self.image_shape),
-            initializer=keras.initializers.RandomNormal(stddev=1.0, seed=seed),
+            initializer=keras.initializers.RandomNormal(
+                stddev=1.0, seed=seeds.integer(seed, "pseudo_inputs")
+            ),
             name="pseudo_inputs",
         )
 
@@ -123,7 +115,7 @@ class VampPrior(Prior):
         Args:
             images: uint8 (n, height, width), n >= 1.
         """
-        chosen = np.random.default_rng(self.seed).choice(
+        chosen = seeds.stream(self.seed, "pseudo_inputs").choice(
             len(images), self.components, replace=len(images) < self.components
         )
         # The weights are logits of pixels; 0.02 and 0.98 leave them where the sigmoid still has a slope.

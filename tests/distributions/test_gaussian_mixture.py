@@ -47,11 +47,6 @@ def test_a_narrow_component_far_out_keeps_its_digits():
     np.testing.assert_allclose(to_numpy(mixture.log_prob(z)), [expected], rtol=1e-4)
 
 
-def test_mean_is_the_weighted_one():
-    mixture, weights, means, _ = make()
-    np.testing.assert_allclose(to_numpy(mixture.mean), weights @ means, rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize(("latent_dim", "spread"), [(1, 1.0), (2, 1.0), (3, 3.0), (6, 2.0), (2, 20.0)])
 def test_to_noise_inverts_from_noise_up_to_five(latent_dim, spread):
     mixture, *_ = make(latent_dim=latent_dim, spread=spread)
@@ -132,7 +127,6 @@ def test_one_mixture_a_row():
     u = rng.normal(size=(4, 2))
     z = to_numpy(rows.from_noise(u))
     np.testing.assert_allclose(to_numpy(rows.to_noise(z)), u, atol=1e-4)
-    assert tuple(rows.mean.shape) == (4, 2)
     for i in range(4):
         alone = GaussianMixture(logits[i], Gaussian(means[i], np.zeros((5, 2))))
         np.testing.assert_allclose(to_numpy(alone.from_noise(u[i])), z[i], atol=1e-5)
@@ -149,5 +143,5 @@ def test_log_prob_has_finite_gradients_far_out(gradient):
 def test_everything_is_float32_under_a_mixed_policy():
     mixture, *_ = make()
     u = keras.ops.ones((400, 3), "bfloat16")
-    results = (mixture.from_noise(u), mixture.to_noise(u), mixture.log_prob(u), mixture.mean)
+    results = (mixture.from_noise(u), mixture.to_noise(u), mixture.log_prob(u))
     assert {keras.backend.standardize_dtype(tensor.dtype) for tensor in results} == {"float32"}

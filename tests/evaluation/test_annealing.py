@@ -11,7 +11,7 @@ from scipy import special
 from digitvae.data import fixed_bits
 from digitvae.evaluation import annealing
 from digitvae.evaluation.annealing import State, annealed_likelihood, hamiltonian_transition
-from digitvae.evaluation.likelihood import likelihood_terms
+from digitvae.evaluation.likelihood import image_bounds
 
 pytestmark = pytest.mark.backend
 
@@ -113,7 +113,7 @@ def test_it_converges_to_the_closed_form(linear_gaussian, shift, widening):
 def test_it_is_right_where_importance_sampling_is_not(linear_gaussian):
     solved = linear_gaussian(0.7, shift=3, widening=0.5)
     decodes = 32 * 3 * (80 + annealing.PILOT_TEMPERATURES)
-    bound = likelihood_terms(solved.vae, solved.images, decodes).bound
+    bound = image_bounds(solved.vae, solved.images, decodes).bound
     estimates = annealed_likelihood(solved.vae, solved.images, chains=32, temperatures=80)
     assert np.mean(solved.log_p - bound) > 3
     assert np.mean(solved.log_p - estimates) < 0.5
@@ -182,7 +182,7 @@ def test_every_prior_and_likelihood_agrees_with_importance_sampling(random_vae, 
     vae = random_vae(prior=prior, likelihood=likelihood, images=images)
     images = fixed_bits(images) if likelihood == "bernoulli" else images
     estimates = annealed_likelihood(vae, images, chains=48, temperatures=30, leapfrog_steps=2)
-    terms = likelihood_terms(vae, images, 2000)
+    terms = image_bounds(vae, images, 2000)
     assert (terms.bound > 0.5 - terms.reconstruction - terms.kl).all()
     np.testing.assert_allclose(estimates, terms.bound, atol=0.5)
 

@@ -7,7 +7,7 @@ import pytest
 
 from digitvae.data import fixed_bits
 from digitvae.evaluation import refinement
-from digitvae.evaluation.likelihood import likelihood_terms
+from digitvae.evaluation.likelihood import image_bounds
 from digitvae.evaluation.refinement import refine_posteriors
 
 pytestmark = pytest.mark.backend
@@ -21,10 +21,10 @@ def test_a_diagonal_posterior_is_reached_and_the_bound_is_then_the_likelihood(li
     scales = np.sqrt(np.diag(solved.covariance))
     np.testing.assert_allclose((means - solved.mean) / scales, 0, atol=0.01)
     np.testing.assert_allclose(log_scales, np.broadcast_to(np.log(scales), (7, 3)), atol=0.01)
-    terms = likelihood_terms(solved.vae, solved.images, 3, posteriors=posteriors)
+    terms = image_bounds(solved.vae, solved.images, 3, posteriors=posteriors)
     np.testing.assert_allclose(-(terms.reconstruction + terms.kl), solved.log_p, atol=0.01)
     np.testing.assert_allclose(terms.bound, solved.log_p, atol=0.01)
-    before = likelihood_terms(solved.vae, solved.images, 3)
+    before = image_bounds(solved.vae, solved.images, 3)
     assert (-(before.reconstruction + before.kl) < solved.log_p - 3).all()
 
 
@@ -39,8 +39,8 @@ def test_a_correlated_posterior_is_fitted_as_well_as_a_diagonal_one_can(linear_g
 def test_the_encoders_posteriors_are_the_default(linear_gaussian):
     solved = linear_gaussian(0.7, shift=1)
     posteriors = solved.vae.encode_posterior(solved.images)
-    ours = likelihood_terms(solved.vae, solved.images, 5, posteriors=posteriors)
-    for a, b in zip(ours, likelihood_terms(solved.vae, solved.images, 5), strict=True):
+    ours = image_bounds(solved.vae, solved.images, 5, posteriors=posteriors)
+    for a, b in zip(ours, image_bounds(solved.vae, solved.images, 5), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -48,7 +48,7 @@ def test_the_encoders_posteriors_are_the_default(linear_gaussian):
 def test_posteriors_of_another_shape_are_refused(linear_gaussian, wrong):
     solved = linear_gaussian()
     with pytest.raises(ValueError, match=r"Expected means and log-scales of shape \(7, 3\)"):
-        likelihood_terms(solved.vae, solved.images, 5, posteriors=(np.zeros(wrong), np.zeros((7, 3))))
+        image_bounds(solved.vae, solved.images, 5, posteriors=(np.zeros(wrong), np.zeros((7, 3))))
 
 
 @pytest.mark.parametrize("at_once", [1, 9, 1000])
@@ -89,8 +89,8 @@ def test_every_prior_and_likelihood_gains(random_vae, blobs, prior, likelihood):
     vae = random_vae(prior=prior, likelihood=likelihood, images=images)
     images = fixed_bits(images) if likelihood == "bernoulli" else images
     posteriors = refine_posteriors(vae, images, 30)
-    before = likelihood_terms(vae, images, 500)
-    after = likelihood_terms(vae, images, 500, posteriors=posteriors)
+    before = image_bounds(vae, images, 500)
+    after = image_bounds(vae, images, 500, posteriors=posteriors)
     assert (after.reconstruction + after.kl < before.reconstruction + before.kl).all()
     assert after.bound.mean() > before.bound.mean() - 0.1
 

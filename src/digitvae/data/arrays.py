@@ -63,8 +63,9 @@ def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
         ValueError: if the array is empty or its dtype, shape or values are none of the above.
     """
     try:
-        images = np.asarray(array)
-    except (TypeError, ValueError) as error:
+        # Tensors of PyTorch that carry a gradient give no array by themselves.
+        images = np.asarray(array.detach() if hasattr(array, "detach") else array)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             "Expected an array of images that all have one size. "
             f"Received: {name} of type {type(array).__name__}, which makes no array"

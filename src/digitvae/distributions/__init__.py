@@ -1,5 +1,6 @@
 """Probability distributions: densities, maps from noise, and nothing about networks or training."""
 
+from digitvae.distributions.base import Distribution, Tensor
 from digitvae.distributions.flows import CouplingFlow, FlowDistribution
 from digitvae.distributions.gaussian import Gaussian, GaussianMixture
 from digitvae.distributions.likelihoods import (
@@ -14,8 +15,10 @@ __all__ = [
     "ContinuousBernoulli",
     "CouplingFlow",
     "DiscretisedLogisticMixture",
+    "Distribution",
     "FlowDistribution",
     "Gaussian",
     "GaussianMixture",
     "Likelihood",
+    "Tensor",
 ]

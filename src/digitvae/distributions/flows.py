@@ -8,7 +8,8 @@ from typing import Any, final
 import keras
 from keras import ops
 
-from digitvae.distributions._tensor import Tensor, as_float32
+from digitvae import seeds
+from digitvae.distributions.base import Tensor, as_float32
 from digitvae.distributions.gaussian import Gaussian
 
 # One coupling scales a coordinate by at most e^2 either way: several reach any scale, none of them explodes.
@@ -56,7 +57,7 @@ class CouplingFlow(keras.layers.Layer):
         self.seed = seed
         splits = [_split(latent_dim, position) for position in range(couplings)]
         self._steps = [
-            _AffineCoupling(len(kept), len(moved), hidden, None if seed is None else seed + 2 * position)
+            _AffineCoupling(len(kept), len(moved), hidden, seed, position)
             for position, (kept, moved) in enumerate(splits)
         ]
         # Every coupling wants what it keeps in front: between two of them the coordinates change their order,
@@ -73,7 +74,7 @@ class CouplingFlow(keras.layers.Layer):
         self.built = True
 
     def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps noise to latents.
+        """Map noise to latents.
 
         Args:
             u: float, shape (..., latent_dim).
@@ -94,7 +95,7 @@ class CouplingFlow(keras.layers.Layer):
         return ops.reshape(z, shape), ops.reshape(log_det, shape[:-1])
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps latents back to the noise they come from.
+        """Map latents back to the noise they come from.
 
         Args:
             z: float, shape (..., latent_dim).
@@ -116,7 +117,7 @@ class CouplingFlow(keras.layers.Layer):
         return ops.reshape(u, shape), ops.reshape(log_det, shape[:-1])
 
     def get_config(self) -> dict[str, Any]:
-        """Returns the constructor's arguments, for `from_config`."""
+        """Return the constructor's arguments, for `from_config`."""
         own = {
             "latent_dim": self.latent_dim,
             "couplings": self.couplings,
@@ -160,7 +161,7 @@ class FlowDistribution:
         return Gaussian(0.0, 0.0).log_prob(u) + log_det
 
     def from_noise(self, u: Tensor) -> Tensor:
-        """Turns standard normal noise into a draw.
+        """Turn standard normal noise into a draw.
 
         Args:
             u: noise, float, shape (..., d).
@@ -171,7 +172,7 @@ class FlowDistribution:
         return self._flow.forward(u)[0]
 
     def to_noise(self, z: Tensor) -> Tensor:
-        """Inverts `from_noise`.
+        """Invert `from_noise`.
 
         Args:
             z: float, shape (..., d).
@@ -183,7 +184,7 @@ class FlowDistribution:
 
 
 def _split(latent_dim: int, position: int) -> tuple[list[int], list[int]]:
-    """Chooses the coordinates that the coupling at `position` keeps and those that it moves.
+    """Choose the coordinates that the coupling at `position` keeps and those that it moves.
 
     Saved weights must keep their meaning, so this is arithmetic and not a random permutation. Before each new
     pair of couplings the coordinates are dealt out in turn, like cards to two players, so that every pair
@@ -200,17 +201,19 @@ def _split(latent_dim: int, position: int) -> tuple[list[int], list[int]]:
 class _AffineCoupling(keras.layers.Layer):
     """Keeps the first coordinates; a shift and a bounded log-scale that depend on them move the others."""
 
-    def __init__(self, kept: int, moved: int, hidden: int, seed: int | None) -> None:
+    def __init__(self, kept: int, moved: int, hidden: int, seed: int | None, position: int) -> None:
         super().__init__(dtype="float32")
         self._kept = kept
         # An initializer with a given seed always draws the same values: every layer gets a seed of its own.
-        seeds = [None if seed is None else seed + i for i in range(2)]
+        kernel_seeds = [
+            None if seed is None else seeds.integer(seed, "coupling", position, i) for i in range(2)
+        ]
         self._network = [
             *(
                 keras.layers.Dense(
                     hidden, "swish", kernel_initializer=keras.initializers.GlorotUniform(s), dtype="float32"
                 )
-                for s in seeds
+                for s in kernel_seeds
             ),
             keras.layers.Dense(2 * moved, kernel_initializer="zeros", dtype="float32"),
         ]

@@ -12,7 +12,7 @@ from typing import final
 
 from keras import ops
 
-from digitvae.distributions._tensor import Tensor, as_float32
+from digitvae.distributions.base import Tensor, as_float32
 
 _LOG_2PI = math.log(2 * math.pi)
 
@@ -37,7 +37,7 @@ class Gaussian:
         self.log_scale = as_float32(log_scale)
 
     def from_noise(self, u: Tensor) -> Tensor:
-        """Turns standard normal noise into a draw (reparameterisation, Kingma & Welling 2013, section 2.4).
+        """Turn standard normal noise into a draw (reparameterisation, Kingma & Welling 2013, section 2.4).
 
         Args:
             u: noise, float, broadcastable against (..., d).
@@ -48,7 +48,7 @@ class Gaussian:
         return self.mean + ops.exp(self.log_scale) * as_float32(u)
 
     def to_noise(self, z: Tensor) -> Tensor:
-        """Inverts `from_noise`.
+        """Invert `from_noise`.
 
         Args:
             z: float, broadcastable against (..., d).
@@ -100,11 +100,6 @@ class GaussianMixture:
         self.log_weights = ops.log_softmax(as_float32(logits), axis=-1)
         self.components = components
 
-    @property
-    def mean(self) -> Tensor:
-        """Expectation of z: float32, shape (d,), after the leading axes of logits and components if any."""
-        return ops.sum(ops.exp(self.log_weights)[..., None] * self.components.mean, axis=-2)
-
     def log_prob(self, z: Tensor) -> Tensor:
         """Log-density of the whole vector.
 
@@ -123,7 +118,7 @@ class GaussianMixture:
         )
 
     def from_noise(self, u: Tensor) -> Tensor:
-        """Turns standard normal noise into a draw by the Knothe-Rosenblatt map (Rosenblatt 1952).
+        """Turn standard normal noise into a draw by the Knothe-Rosenblatt map (Rosenblatt 1952).
 
         Coordinate after coordinate, z_i solves F(z_i | z_1 .. z_{i-1}) = Phi(u_i), where F is the mixture's
         conditional distribution function. The tail that holds less than one half is the one compared, so that
@@ -155,7 +150,7 @@ class GaussianMixture:
         return ops.stack(z, axis=-1)
 
     def to_noise(self, z: Tensor) -> Tensor:
-        """Inverts `from_noise`: u_i = Phi^-1(F(z_i | z_1 .. z_{i-1})), with the same limits.
+        """Invert `from_noise`: u_i = Phi^-1(F(z_i | z_1 .. z_{i-1})), with the same limits.
 
         Args:
             z: float, shape (..., d), with the leading axes of the mixture if it has any.

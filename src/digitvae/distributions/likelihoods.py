@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import final
 
-import keras
 from keras import ops
 
-from digitvae.distributions._tensor import Tensor, as_float32
+from digitvae.distributions.base import Tensor, as_float32
 
 # Below it the closed form of log(sinh(t) / t) cancels, above it the series does not yet fail.
 _SERIES_BELOW = 0.25
@@ -52,11 +51,12 @@ class Likelihood(ABC):
         """Expected pixels: float32 in [0, 1], shape (..., height, width)."""
 
     @abstractmethod
-    def sample(self, seed: int | keras.random.SeedGenerator) -> Tensor:
-        """Draws images.
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Draw images.
 
         Args:
-            seed: an int repeats the draw, a generator moves on.
+            uniform: numbers drawn evenly from [0, 1), float, shape (..., height, width, 2). They decide the
+                draw, so that whoever draws them by NumPy gets the same images on every backend.
 
         Returns:
             Pixels in [0, 1], float32, shape (..., height, width).
@@ -87,10 +87,9 @@ class Bernoulli(Likelihood):
         """Probability of a pixel being 1: float32, shape (..., height, width)."""
         return ops.sigmoid(self.logits)
 
-    def sample(self, seed: int | keras.random.SeedGenerator) -> Tensor:
-        """Draws binary images: zeros and ones, float32, shape (..., height, width)."""
-        u = keras.random.uniform(ops.shape(self.logits), dtype="float32", seed=seed)
-        return ops.cast(u < self.mean, "float32")
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Draw binary images, zeros and ones, by the first of the two numbers; as `Likelihood.sample`."""
+        return ops.cast(as_float32(uniform)[..., 0] < self.mean, "float32")
 
     def _log_prob_per_pixel(self, x: Tensor) -> Tensor:
         # log p(x) = x log s(l) + (1 - x) log(1 - s(l)) = x l - softplus(l), s the logistic function
@@ -126,9 +125,9 @@ class ContinuousBernoulli(Likelihood):
         # E[x] = 1/2 + 1/2 coth(l / 2) - 1 / l,  whose series is 1/2 + l/12 - l^3/720 + l^5/30240 - ...
         return 0.5 + ops.where(near, series, 0.5 / ops.tanh(far_logits / 2) - 1 / far_logits)
 
-    def sample(self, seed: int | keras.random.SeedGenerator) -> Tensor:
-        """Draws grey images by the inverse distribution function: float32, shape (..., height, width)."""
-        u = keras.random.uniform(ops.shape(self.logits), dtype="float32", seed=seed)
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Draw grey images by the inverse distribution function of the first of the two numbers."""
+        u = as_float32(uniform)[..., 0]
         # No draw can tell 1e-6 from 0, where the formula is 0 / 0.
         size = ops.maximum(ops.abs(self.logits), 1e-6)
         # F(x) = (1 - exp(-l x)) / (1 - exp(-l)) for the logit -l < 0; a positive logit mirrors it.
@@ -172,7 +171,7 @@ class DiscretisedLogisticMixture(Likelihood):
             mixtures: number of components, at least 1.
 
         Returns:
-            Three a component.
+            Three per component.
 
         Raises:
             ValueError: if mixtures is below 1.
@@ -190,16 +189,15 @@ class DiscretisedLogisticMixture(Likelihood):
         mean = ops.sum(ops.exp(self._log_weights) * means, axis=-1) / (_LEVELS - 1)
         return ops.clip(mean, 0.0, 1.0)
 
-    def sample(self, seed: int | keras.random.SeedGenerator) -> Tensor:
-        """Draws images on the 256 levels: k/255 up to rounding, float32, shape (..., height, width)."""
-        mixtures = self._means.shape[-1]
-        # One draw for both choices: a plain int as seed would give two draws the same numbers.
-        shape = (*ops.shape(self._means)[:-1], mixtures + 1)
-        u = keras.random.uniform(shape, dtype="float32", seed=seed)
-        # The greatest of log w_k + Gumbel noise falls on component k with probability w_k.
-        component = ops.argmax(self._log_weights - ops.log(-ops.log(u[..., :-1])), axis=-1)
-        chosen = ops.one_hot(component, mixtures, dtype="float32")
-        noise = ops.log(u[..., -1]) - ops.log1p(-u[..., -1])
+    def sample(self, uniform: Tensor) -> Tensor:
+        """Draw images on the 256 levels, k / 255 up to rounding: the first number chooses the component."""
+        u = as_float32(uniform)
+        # The first component at which the cumulative weight passes u; rounding must not leave none.
+        passed = ops.cumsum(ops.exp(self._log_weights), axis=-1)[..., :-1] <= u[..., :1]
+        component = ops.sum(ops.cast(passed, "int32"), axis=-1)
+        chosen = ops.one_hot(component, self._means.shape[-1], dtype="float32")
+        # The quantile of a logistic is mean + scale log(u / (1 - u)); a draw of exactly 0 is the least level.
+        noise = ops.log(ops.maximum(u[..., 1], 1e-30)) - ops.log1p(-u[..., 1])
         levels = ops.sum(chosen * self._means, axis=-1) + ops.sum(chosen * self._scales, axis=-1) * noise
         return ops.clip(ops.round(levels), 0, _LEVELS - 1) / (_LEVELS - 1)
 
@@ -225,7 +223,7 @@ def _checked(params: Tensor, channels: int) -> Tensor:
     params = as_float32(params)
     if params.shape[-1] != channels:
         raise ValueError(
-            f"Expected {channels} channels a pixel. Received: params.shape={tuple(params.shape)}"
+            f"Expected {channels} channels per pixel. Received: params.shape={tuple(params.shape)}"
         )
     return params
 

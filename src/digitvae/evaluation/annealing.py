@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from keras import ops
 
-from digitvae.distributions import Gaussian
+from digitvae.distributions import Gaussian, Tensor
 from digitvae.evaluation.gradients import value_and_gradient
 from digitvae.evaluation.likelihood import (
     even_batch_size,
@@ -28,7 +28,6 @@ from digitvae.evaluation.likelihood import (
 )
 from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
-from digitvae.objectives import terms
 
 CHAINS_AT_ONCE = 512
 """Images times chains in one call: bounds the memory; all chains of an image run together."""
@@ -68,12 +67,13 @@ def annealed_likelihood(
 
     exp of the estimate is unbiased; the estimate itself is too low on average, like the importance-weighted
     bound, and rises with chains and temperatures. With one temperature it is that bound. On another backend
-    rounding turns some acceptances round, so that a few images differ within the error of their estimate.
+    rounding may change whether a few trajectories are accepted; the estimates of these images then differ,
+    within their error.
 
     Args:
         vae: the model.
         images: uint8 (n, height, width): bits (0 or 255) for a dynamic model, grey values else.
-        chains: independent chains an image.
+        chains: independent chains per image.
         temperatures: steps from q(z|x) to p(x, z).
         leapfrog_steps: steps of a trajectory; each costs a decoding and its gradient.
         seed: seed of the noise.
@@ -189,7 +189,7 @@ class _Run:
         function: gives log-ratios and their gradients.
         batch: pixels, means and log-scales of the images.
         size: what the batch is padded to.
-        chains: chains an image.
+        chains: chains per image.
         leapfrog_steps: steps of a trajectory.
         tick: called after each temperature.
     """
@@ -257,16 +257,11 @@ class _Run:
         return State(position, values.astype("float64"), gradient.astype("float64"))
 
 
-def _log_ratio(vae: VAE) -> Callable[..., Any]:
+def _log_ratio(vae: VAE) -> Callable[..., Tensor]:
     """Return r(e) of a model, as a function of tensors (r, d), for images and posteriors of as many rows."""
-    # Once: the VampPrior's components are a batch of encodings.
-    prior = vae.prior.distribution(vae.posterior)
 
-    def log_ratio(noise, x, mean, log_scale):
-        posterior = Gaussian(mean[:, None], log_scale[:, None])
-        z = posterior.from_noise(noise[:, None])
-        likelihood = vae.likelihood(vae.decode_params(z))
-        values = terms(x[:, None], z, posterior, prior, likelihood)
-        return -(values.reconstruction + values.log_ratio)[:, 0]
+    def log_ratio(noise: Tensor, x: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+        terms = vae.bound_terms(x, noise[:, None], Gaussian(mean, log_scale))
+        return -(terms.reconstruction + terms.log_ratio)[:, 0]
 
     return log_ratio

@@ -11,7 +11,7 @@ from digitvae import metrics
 from digitvae.data import Dataset
 from digitvae.evaluation.annealing import annealed_likelihood
 from digitvae.evaluation.latents import measure_latents
-from digitvae.evaluation.likelihood import ImageTerms, likelihood_terms, progress_bar
+from digitvae.evaluation.likelihood import ImageBounds, image_bounds, progress_bar
 from digitvae.evaluation.protocols import (
     SCHEMA_VERSION,
     check_counts,
@@ -88,7 +88,7 @@ def evaluate_fully(
         raise ValueError(f"Expected refine to be at least 0. Received: refine={refine}")
     bits = measured_images(vae, dataset)
     steps = sorted({k for k in (1, 10, 100, 1000) if k < samples} | {samples})
-    terms = likelihood_terms(vae, bits, samples, seed, progress=progress, curve=steps)
+    terms = image_bounds(vae, bits, samples, seed, progress=progress, curve=steps)
     refined = _refined(vae, bits, terms, refine, samples, seed, progress) if refine else None
     annealed = _annealed(vae, bits, seed, progress) if ais else None
 
@@ -171,7 +171,7 @@ def rate_distortion(
     return found
 
 
-def _likelihood(terms: ImageTerms, samples: int, vae: VAE) -> dict[str, Any]:
+def _likelihood(terms: ImageBounds, samples: int, vae: VAE) -> dict[str, Any]:
     elbo, nll = -(terms.reconstruction + terms.kl), -terms.bound
     return {
         "images": len(nll),
@@ -192,7 +192,7 @@ def _interval(values: np.ndarray) -> list[float] | None:
     return list(metrics.bootstrap_interval(values)) if len(values) > 1 else None
 
 
-def _per_class(terms: ImageTerms, labels: np.ndarray | None) -> list[dict[str, Any]]:
+def _per_class(terms: ImageBounds, labels: np.ndarray | None) -> list[dict[str, Any]]:
     if labels is None:
         return []
     found = []
@@ -213,14 +213,14 @@ def _per_class(terms: ImageTerms, labels: np.ndarray | None) -> list[dict[str, A
 
 
 def _refined(
-    vae: VAE, bits: np.ndarray, terms: ImageTerms, steps: int, samples: int, seed: int, progress: bool
+    vae: VAE, bits: np.ndarray, terms: ImageBounds, steps: int, samples: int, seed: int, progress: bool
 ) -> dict[str, Any]:
     """Measure what posteriors fitted to each image gain: the amortisation gap (Cremer et al. 2018)."""
     chosen = evenly_spaced(REFINED_IMAGES, len(bits))
     images = bits[chosen]
     posteriors = refine_posteriors(vae, images, steps, seed=seed, indices=chosen, progress=progress)
     # The noise is the images' own, so the encoder's posteriors have been measured with it already.
-    after = likelihood_terms(vae, images, samples, seed, chosen, progress, posteriors=posteriors)
+    after = image_bounds(vae, images, samples, seed, chosen, progress, posteriors=posteriors)
     elbo, refined = -(terms.reconstruction + terms.kl)[chosen], -(after.reconstruction + after.kl)
     return {
         "steps": steps,
@@ -241,7 +241,7 @@ def _annealed(vae: VAE, bits: np.ndarray, seed: int, progress: bool) -> dict[str
     nll = -annealed_likelihood(
         vae, images, AIS_CHAINS, AIS_TEMPERATURES, seed=seed, indices=chosen, progress=progress
     )
-    other = -likelihood_terms(vae, images, AIS_DRAWS, seed, chosen, progress).bound
+    other = -image_bounds(vae, images, AIS_DRAWS, seed, chosen, progress).bound
     return {
         "images": len(images),
         "chains": AIS_CHAINS,

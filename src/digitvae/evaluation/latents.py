@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from digitvae import metrics
+from digitvae import metrics, seeds
 from digitvae.data import Dataset
 from digitvae.evaluation.protocols import evenly_spaced
 from digitvae.model import VAE
@@ -48,7 +48,7 @@ def measure_latents(
         seed: seed of the posterior draws, the clusters and the reference draws.
     """
     mean, log_scale = (part.astype("float64") for part in vae.encode_posterior(images))
-    noise = np.random.default_rng(seed).standard_normal(mean.shape)
+    noise = seeds.stream(seed, "posterior").standard_normal(mean.shape)
     draws = mean + np.exp(log_scale) * noise
     some = evenly_spaced(INFORMATION_IMAGES, len(mean))
     carried = information_per_latent(draws[some], mean[some], log_scale[some])
@@ -76,7 +76,7 @@ def information_per_latent(draws: np.ndarray, mean: np.ndarray, log_scale: np.nd
     normal prior a latent's KL is this plus the mismatch of q(z_j) and the prior (Hoffman & Johnson 2016).
 
     Args:
-        draws: float (n, d), one posterior draw an image.
+        draws: float (n, d), one posterior draw per image.
         mean: float (n, d).
         log_scale: float (n, d).
 
@@ -95,7 +95,7 @@ def mutual_information(draws: np.ndarray, mean: np.ndarray, log_scale: np.ndarra
     estimate cannot pass log n: a code that tells all images apart gives about that, whatever else it knows.
 
     Args:
-        draws: float (n, d), one posterior draw an image.
+        draws: float (n, d), one posterior draw per image.
         mean: float (n, d).
         log_scale: float (n, d).
 

@@ -11,23 +11,22 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 from tqdm import tqdm
 
-from digitvae.distributions import Gaussian
+from digitvae.distributions import Gaussian, Tensor
 from digitvae.model import VAE, compiles_with_xla
-from digitvae.objectives import terms
 
 DECODES_AT_ONCE = 512
 """Images times draws in one call: bounds the memory, whatever the number of draws and images."""
 
 
-class ImageTerms(NamedTuple):
-    """What `likelihood_terms` estimates; float64, nats per image."""
+class ImageBounds(NamedTuple):
+    """What `image_bounds` estimates of every image; float64, nats."""
 
     reconstruction: np.ndarray
     """Mean over draws of -log p(x|z), (n,)."""
@@ -39,7 +38,7 @@ class ImageTerms(NamedTuple):
     """The same with the first k draws, for each k asked for, (number of k, n)."""
 
 
-def likelihood_terms(
+def image_bounds(
     vae: VAE,
     images: np.ndarray,
     draws: int,
@@ -48,13 +47,13 @@ def likelihood_terms(
     progress: bool = False,
     curve: Sequence[int] = (),
     posteriors: tuple[np.ndarray, np.ndarray] | None = None,
-) -> ImageTerms:
+) -> ImageBounds:
     """Estimate the bound's terms and the importance-weighted bound (Burda et al. 2016) of every image.
 
     Args:
         vae: the model.
         images: uint8 (n, height, width): bits (0 or 255) for a dynamic model, grey values else.
-        draws: posterior draws an image, k.
+        draws: posterior draws per image, k.
         seed: seed of the noise.
         indices: the images' numbers, (n,), which choose their noise; by default 0 to n - 1.
         progress: show a progress bar on stderr where that is a terminal.
@@ -77,11 +76,11 @@ def likelihood_terms(
         )
     chunk = min(draws, 64)
     batch_size = even_batch_size(len(images), DECODES_AT_ONCE // chunk)
-    function = Terms(vae)
+    function = TermsModel(vae)
     function.make_predict_function()
 
-    def measure(start: int) -> tuple[slice, ImageTerms]:
-        """Return which images a batch holds, and their terms."""
+    def measure(start: int) -> tuple[slice, ImageBounds]:
+        """Return which images a batch holds, and their bounds."""
         rows = slice(start, min(start + batch_size, len(images)))
         inputs = {
             "x": padded(pixels(vae, images[rows]), batch_size),
@@ -104,16 +103,16 @@ def likelihood_terms(
             log_total = np.logaddexp(log_total, _log_sum_exp(log_weights))
             done += size
         reconstruction, kl = sums / draws
-        return rows, ImageTerms(reconstruction, kl, log_total - math.log(draws), bounds)
+        return rows, ImageBounds(reconstruction, kl, log_total - math.log(draws), bounds)
 
     n = len(images)
-    found = ImageTerms(np.empty(n), np.empty(n), np.empty(n), np.empty((len(curve), n)))
+    found = ImageBounds(np.empty(n), np.empty(n), np.empty(n), np.empty((len(curve), n)))
     pool = ThreadPoolExecutor(_threads())
     with progress_bar(n, f"k={draws}", " images", progress) as bar:
         try:
             # Noise and sums of one batch are made while another is decoded.
-            for rows, terms_of_rows in pool.map(measure, range(0, n, batch_size)):
-                for whole, part in zip(found, terms_of_rows, strict=True):
+            for rows, measured in pool.map(measure, range(0, n, batch_size)):
+                for whole, part in zip(found, measured, strict=True):
                     whole[..., rows] = part
                 bar.update(rows.stop - rows.start)
         finally:
@@ -133,31 +132,19 @@ def _log_sum_exp(values: np.ndarray) -> np.ndarray:
     return largest + np.log(np.exp(values - largest[..., None]).sum(axis=-1))
 
 
-class Terms(keras.Model):
-    """The terms of the bound at given posteriors and noise, as a Keras model: every backend compiles it.
-
-    Args:
-        vae: the model that is measured.
-    """
+class TermsModel(keras.Model):
+    """The terms of the bound at given posteriors and noise, as a Keras model: every backend compiles it."""
 
     def __init__(self, vae: VAE):
         super().__init__(dtype="float32")
         self.vae = vae
         self.jit_compile = compiles_with_xla()
 
-    def call(self, inputs: dict[str, Any]):
-        """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k).
-
-        Args:
-            inputs: "x", (n, height, width) in [0, 1]; "mean" and "log_scale" of the posteriors, (n, d);
-                "noise", (n, k, d).
-        """
-        vae = self.vae
-        posterior = Gaussian(*(ops.expand_dims(inputs[name], 1) for name in ("mean", "log_scale")))
-        z = posterior.from_noise(inputs["noise"])
-        likelihood = vae.likelihood(vae.decode_params(z))
-        prior = vae.prior.distribution(vae.posterior)
-        return ops.stack(terms(ops.expand_dims(inputs["x"], 1), z, posterior, prior, likelihood), 1)
+    def call(self, inputs: dict[str, Tensor]) -> Tensor:
+        """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k)."""
+        posterior = Gaussian(inputs["mean"], inputs["log_scale"])
+        terms = self.vae.bound_terms(inputs["x"], inputs["noise"], posterior)
+        return ops.stack([terms.reconstruction, terms.log_ratio], 1)
 
 
 def _noise(seed: int, indices: np.ndarray, draws: int, chunk: int, latent_dim: int) -> Iterator[np.ndarray]:

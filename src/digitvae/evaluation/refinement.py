@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
-from digitvae.distributions import Gaussian
+from digitvae.distributions import Gaussian, Tensor
 from digitvae.evaluation.gradients import value_and_gradient
 from digitvae.evaluation.likelihood import even_batch_size, image_streams, padded, pixels, progress_bar
 from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
-from digitvae.objectives import terms
 
 DECODES_AT_ONCE = 512
 """Images times draws in one call: bounds the memory."""
@@ -33,14 +31,14 @@ def refine_posteriors(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Fit a Gaussian posterior to every image by maximising its ELBO, from where the encoder puts it.
 
-    What the ELBO gains is the amortisation gap (Cremer et al. 2018). `likelihood_terms` measures it, with
+    What the ELBO gains is the amortisation gap (Cremer et al. 2018). `image_bounds` measures it, with
     noise that the fit has not seen.
 
     Args:
         vae: the model.
         images: uint8 (n, height, width): bits (0 or 255) for a dynamic model, grey values else.
         steps: steps of Adam; the rate falls to zero along a cosine.
-        draws: posterior draws an image and step.
+        draws: posterior draws per image and step.
         learning_rate: rate of the first step, in units of the encoder's scales for the means and in nats for
             the log-scales.
         seed: seed of the noise.
@@ -79,21 +77,18 @@ def refine_posteriors(
     return means, log_scales
 
 
-def _elbo(vae: VAE) -> Callable[..., Any]:
+def _elbo(vae: VAE) -> Callable[..., Tensor]:
     """Return the ELBO of posteriors (n, 2 d) at given draws, as a function of tensors."""
-    # Once: the VampPrior's components are a batch of encodings.
-    prior = vae.prior.distribution(vae.posterior)
 
-    def elbo(shift, x, mean, log_scale, noise):
+    def elbo(shift: Tensor, x: Tensor, mean: Tensor, log_scale: Tensor, noise: Tensor) -> Tensor:
         mean_shift, log_scale_shift = ops.split(shift, 2, axis=-1)
         mean = mean + ops.exp(log_scale) * mean_shift
         log_scale = log_scale + log_scale_shift
         z = Gaussian(mean[:, None], log_scale[:, None]).from_noise(noise)
         # log q with its parameters held: the gradient through z alone has the same mean, and no noise where
         # q = p(z|x) (Roeder et al. 2017).
-        held = Gaussian(ops.stop_gradient(mean)[:, None], ops.stop_gradient(log_scale)[:, None])
-        likelihood = vae.likelihood(vae.decode_params(z))
-        values = terms(x[:, None], z, held, prior, likelihood)
-        return -ops.mean(values.reconstruction + values.log_ratio, axis=1)
+        held = Gaussian(ops.stop_gradient(mean), ops.stop_gradient(log_scale))
+        terms = vae.bound_terms(x, posterior=held, z=z)
+        return -ops.mean(terms.reconstruction + terms.log_ratio, axis=1)
 
     return elbo

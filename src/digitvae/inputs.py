@@ -1,0 +1,119 @@
+"""One contract for images in any container: uint8 0..255, bool or float in [0, 1]; all else is refused."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import keras
+import numpy as np
+
+from digitvae.data import as_images
+
+Convert = Callable[[Any], np.ndarray]
+
+
+def checked_images(images: Any, image_shape: tuple[int, int]) -> np.ndarray:
+    """Bring images to uint8.
+
+    Args:
+        images: an array, a list or a tensor of any backend, in any form that `digitvae.data.as_images` takes.
+        image_shape: (height, width) that they must have.
+
+    Returns:
+        uint8 (n, height, width), 0..255.
+
+    Raises:
+        ValueError: images of another size, or not images at all.
+    """
+    images = as_images(keras.ops.convert_to_numpy(images) if keras.ops.is_tensor(images) else images)
+    if images.shape[1:] != image_shape:
+        raise ValueError(
+            f"Expected images of {image_shape[0]}x{image_shape[1]} pixels. "
+            f"Received: {images.shape[1]}x{images.shape[2]}"
+        )
+    return images
+
+
+def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
+    """Bring whatever Keras' `fit` and `evaluate` read images from to the contract.
+
+    Args:
+        source: images as `checked_images` takes them; or a `tf.data.Dataset`, a `keras.utils.PyDataset`, a
+            `torch.utils.data.DataLoader` or a Python generator of batches of them, alone or first in a tuple.
+        image_shape: (height, width) that they must have.
+
+    Returns:
+        uint8 images, or a source of the same kind whose batches are uint8.
+
+    Raises:
+        ValueError: as `checked_images`, for a source of batches when it reaches the batch.
+    """
+    convert = partial(checked_images, image_shape=image_shape)
+    if isinstance(source, keras.utils.PyDataset):
+        return _CheckedPyDataset(source, convert)
+    if hasattr(source, "element_spec"):
+        return _checked_tf_dataset(source, convert, image_shape)
+    if hasattr(source, "collate_fn"):
+        # A copy, so that the caller's loader stays as it is.
+        loader = copy.copy(source)
+        loader.collate_fn = _CheckedCollate(source.collate_fn, convert)
+        return loader
+    if isinstance(source, Iterator):
+        return (_with_images(batch, convert) for batch in source)
+    return convert(source)
+
+
+def _with_images(batch: Any, convert: Convert) -> tuple[Any, ...]:
+    images, *rest = batch if isinstance(batch, tuple | list) else (batch,)
+    return convert(images), *rest
+
+
+class _CheckedPyDataset(keras.utils.PyDataset):
+    def __init__(self, source: keras.utils.PyDataset, convert: Convert):
+        super().__init__(source.workers, source.use_multiprocessing, source.max_queue_size)
+        self.source, self.convert = source, convert
+
+    @property
+    def num_batches(self) -> int | None:
+        return self.source.num_batches
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
+        return _with_images(self.source[index], self.convert)
+
+    def on_epoch_begin(self) -> None:
+        self.source.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self.source.on_epoch_end()
+
+
+class _CheckedCollate:
+    """A class, because worker processes of a loader must be able to pickle it."""
+
+    def __init__(self, collate: Callable[[Any], Any], convert: Convert):
+        self.collate, self.convert = collate, convert
+
+    def __call__(self, samples: Any) -> tuple[Any, ...]:
+        import torch
+
+        images, *rest = _with_images(self.collate(samples), self.convert)
+        return torch.from_numpy(images), *rest
+
+
+def _checked_tf_dataset(source: Any, convert: Convert, image_shape: tuple[int, int]) -> Any:
+    import tensorflow as tf
+
+    spec = source.element_spec
+    spec = spec[0] if isinstance(spec, tuple | list) else spec
+    if spec.dtype in (tf.uint8, tf.bool) and tuple(spec.shape[1:]) == image_shape:
+        return source
+
+    def check(images: Any, *rest: Any) -> tuple[Any, ...]:
+        checked = tf.numpy_function(convert, [images], tf.uint8)
+        checked.set_shape((None, *image_shape))
+        return checked, *rest
+
+    return source.map(check)
