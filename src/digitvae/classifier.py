@@ -15,7 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae.data import as_images
-from digitvae.model import compiles_with_xla, padded_batches
+from digitvae.inputs import padded_batches
+from digitvae.model import compiles_with_xla
 
 
 class Classifier:

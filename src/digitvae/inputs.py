@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -64,6 +65,64 @@ def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
     if isinstance(source, Iterator):
         return (_with_images(batch, convert) for batch in source)
     return convert(source)
+
+
+def checked_arguments(
+    method: Callable[..., Any], image_shape: tuple[int, int], x: Any, *args: Any, **kwargs: Any
+) -> dict[str, Any]:
+    """Bind the arguments of a method of `keras.Model` that reads images, and check the images.
+
+    Args:
+        method: `keras.Model.fit`, `evaluate`, `train_on_batch` or `test_on_batch`.
+        image_shape: (height, width) that the images must have.
+        x: images or a source of them.
+        *args: as the method takes them; `validation_data` is checked too.
+        **kwargs: as the method takes them.
+
+    Returns:
+        The arguments by name, without `self`.
+
+    Raises:
+        ValueError: images of another size, or not images at all; `class_weight` without labels.
+    """
+    given = inspect.signature(method).bind(None, x, *args, **kwargs).arguments
+    given = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
+    given |= {**kwargs, "x": checked_source(x, image_shape)}
+    validation = given.get("validation_data")
+    if isinstance(validation, tuple | list):
+        given["validation_data"] = (checked_source(validation[0], image_shape), *validation[1:])
+    elif validation is not None:
+        given["validation_data"] = checked_source(validation, image_shape)
+    if given.get("y") is None:
+        if given.get("class_weight") is not None:
+            raise ValueError("Expected labels, y, with class_weight. Received: no y")
+        if given.get("sample_weight") is not None:
+            # Without labels Keras drops the weights and says nothing.
+            given["y"] = np.zeros(len(given["x"]), "float32")
+    return given
+
+
+def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+    """Cut into batches of one shape, the last one padded, so that functions compile once.
+
+    Args:
+        values: (n, ...).
+        size: rows of a batch; fewer where there are few values.
+
+    Yields:
+        Which rows a batch holds, and the batch.
+
+    Raises:
+        ValueError: a size below 1.
+    """
+    if size < 1:
+        raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={size}")
+    # Few shapes, so that few functions are compiled, yet one image does not cost as much as a full batch.
+    size = min(size, next((small for small in (1, 16) if len(values) <= small), size))
+    for start in range(0, len(values), size):
+        batch = values[start : start + size]
+        padding = [(0, size - len(batch))] + [(0, 0)] * (values.ndim - 1)
+        yield slice(start, start + len(batch)), np.pad(batch, padding) if len(batch) < size else batch
 
 
 def _with_images(batch: Any, convert: Convert) -> tuple[Any, ...]:

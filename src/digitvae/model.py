@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import keras
@@ -13,7 +12,7 @@ from keras import ops
 
 from digitvae import seeds
 from digitvae.distributions import Gaussian, Likelihood, Tensor
-from digitvae.inputs import checked_images, checked_source
+from digitvae.inputs import checked_arguments, checked_images, padded_batches
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
 
@@ -177,13 +176,7 @@ class VAE(keras.Model):
         Raises:
             ValueError: images of another size, or not images at all.
         """
-        given = self._checked_call(keras.Model.fit, x, *args, **kwargs)
-        validation = given.get("validation_data")
-        if isinstance(validation, tuple | list):
-            given["validation_data"] = (checked_source(validation[0], self.image_shape), *validation[1:])
-        elif validation is not None:
-            given["validation_data"] = checked_source(validation, self.image_shape)
-        return super().fit(**given)
+        return super().fit(**checked_arguments(keras.Model.fit, self.image_shape, x, *args, **kwargs))
 
     def evaluate(self, x: Any = None, *args: Any, seed: int = 0, **kwargs: Any) -> Any:
         """Measure elbo, reconstruction and kl, in nats per image; as `keras.Model.evaluate`.
@@ -204,30 +197,23 @@ class VAE(keras.Model):
         other = keras.random.SeedGenerator(seeds.integer(seed, "evaluation"))
         state.assign(ops.convert_to_numpy(other.state))
         try:
-            return super().evaluate(**self._checked_call(keras.Model.evaluate, x, *args, **kwargs))
+            return super().evaluate(
+                **checked_arguments(keras.Model.evaluate, self.image_shape, x, *args, **kwargs)
+            )
         finally:
             state.assign(before)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Take one step; as `keras.Model.train_on_batch`, images as in `encode`."""
-        return super().train_on_batch(**self._checked_call(keras.Model.train_on_batch, x, *args, **kwargs))
+        return super().train_on_batch(
+            **checked_arguments(keras.Model.train_on_batch, self.image_shape, x, *args, **kwargs)
+        )
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Measure one batch; as `keras.Model.test_on_batch`, images as in `encode`."""
-        return super().test_on_batch(**self._checked_call(keras.Model.test_on_batch, x, *args, **kwargs))
-
-    def _checked_call(self, method: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the arguments of a method of Keras by name, the images checked."""
-        given = inspect.signature(method).bind(self, x, *args, **kwargs).arguments
-        given = {name: value for name, value in given.items() if name not in ("self", "kwargs")}
-        given |= {**kwargs, "x": checked_source(x, self.image_shape)}
-        if given.get("y") is None:
-            if given.get("class_weight") is not None:
-                raise ValueError("Expected labels, y, with class_weight. Received: no y")
-            if given.get("sample_weight") is not None:
-                # Without labels Keras drops the weights in silence.
-                given["y"] = np.zeros(len(given["x"]), "float32")
-        return given
+        return super().test_on_batch(
+            **checked_arguments(keras.Model.test_on_batch, self.image_shape, x, *args, **kwargs)
+        )
 
     def encode(
         self, images: Any, batch_size: int = 256, sample: bool = False, seed: int = 0
@@ -412,26 +398,3 @@ def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:
 def compiles_with_xla() -> bool:
     """Say whether XLA compiles: on JAX, which has nothing else; TensorFlow's own CPU kernels are faster."""
     return keras.backend.backend() == "jax"
-
-
-def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Cut into batches of one shape, the last one padded, so that functions compile once.
-
-    Args:
-        values: (n, ...).
-        size: rows of a batch; fewer where there are few values.
-
-    Yields:
-        Which rows a batch holds, and the batch.
-
-    Raises:
-        ValueError: a size below 1.
-    """
-    if size < 1:
-        raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={size}")
-    # Few shapes, so that few functions are compiled, yet one image does not cost as much as a full batch.
-    size = min(size, next((small for small in (1, 16) if len(values) <= small), size))
-    for start in range(0, len(values), size):
-        batch = values[start : start + size]
-        padding = [(0, size - len(batch))] + [(0, 0)] * (values.ndim - 1)
-        yield slice(start, start + len(batch)), np.pad(batch, padding) if len(batch) < size else batch

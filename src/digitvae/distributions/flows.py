@@ -12,7 +12,7 @@ from digitvae import seeds
 from digitvae.distributions.base import Tensor, as_float32
 from digitvae.distributions.gaussian import Gaussian
 
-# One coupling scales a coordinate by at most e^2 either way: several reach any scale, none of them explodes.
+# One coupling scales a coordinate by at most e^2 up or down: several reach any scale, and none explodes.
 _LARGEST_LOG_SCALE = 2.0
 
 
@@ -23,7 +23,7 @@ class CouplingFlow(keras.layers.Layer):
 
     Each coupling keeps one half of the coordinates and shifts and scales the other by a small network of the
     kept half. Two couplings in a row swap the halves; every second one splits the coordinates anew. An
-    elementwise affine map on the side of the data comes last, so that scale and location need no coupling. A
+    elementwise affine map comes last, so that scale and location need no coupling. A
     new flow is the identity.
 
     The layer has no `call`: use `forward` and `inverse`. It holds all its weights from the start and computes
@@ -60,10 +60,10 @@ class CouplingFlow(keras.layers.Layer):
             _AffineCoupling(len(kept), len(moved), hidden, seed, position)
             for position, (kept, moved) in enumerate(splits)
         ]
-        # Every coupling wants what it keeps in front: between two of them the coordinates change their order,
-        # after the last one they go home.
-        home = list(range(latent_dim))
-        orders = [home, *(kept + moved for kept, moved in splits), home]
+        # Every coupling expects the coordinates that it keeps first. They are reordered between couplings,
+        # and return to their own order after the last one.
+        natural = list(range(latent_dim))
+        orders = [natural, *(kept + moved for kept, moved in splits), natural]
         self._shuffles = [[before.index(c) for c in after] for before, after in pairwise(orders)]
         self._unshuffles = [[after.index(c) for c in before] for before, after in pairwise(orders)]
         # Outside of `__call__` an enclosing layer's mixed policy would cast these two to bfloat16.
@@ -187,8 +187,8 @@ def _split(latent_dim: int, position: int) -> tuple[list[int], list[int]]:
     """Choose the coordinates that the coupling at `position` keeps and those that it moves.
 
     Saved weights must keep their meaning, so this is arithmetic and not a random permutation. Before each new
-    pair of couplings the coordinates are dealt out in turn, like cards to two players, so that every pair
-    splits them another way until the deals repeat.
+    pair of couplings the even positions move to the front, so that every pair splits the coordinates
+    differently, until the pattern repeats.
     """
     order = list(range(latent_dim))
     for _ in range(position // 2):

@@ -1,8 +1,7 @@
 """Gaussians with a diagonal covariance, and mixtures of them, over the last axis.
 
-Both are maps of noise: `from_noise` turns standard normal noise u into a draw z, `to_noise` goes back. The
-flow does the same. So whoever samples a prior, walks between two latents or lays out a grid of them, works
-with u.
+Both are maps of noise: `from_noise` turns standard normal noise u into a draw z, `to_noise` is its inverse.
+Sampling a prior, interpolation and grids of latents work with u.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from digitvae.distributions.base import Tensor, as_float32
 
 _LOG_2PI = math.log(2 * math.pi)
 
-# 2 ** -32 of any bracket met here lies below what float32 can tell apart.
+# 2 ** -32 of any bracket that occurs here is below the resolution of float32.
 _BISECTIONS = 32
 
-# Beyond it the tail of the standard normal leaves the range of normal float32 numbers.
+# Beyond it the tail of the standard normal is below the smallest normal float32 number.
 _LARGEST_NOISE = 12.5
 
 
@@ -178,7 +177,7 @@ class GaussianMixture:
         return ops.stack(u, axis=-1)
 
     def _parameters(self) -> tuple[Tensor, Tensor, Tensor]:
-        # A gradient through the comparisons of a bisection would be wrong without a word: none is better.
+        # A gradient through the comparisons of a bisection would be silently wrong, so none is passed.
         means = ops.stop_gradient(self.components.mean)
         log_scales = ops.broadcast_to(ops.stop_gradient(self.components.log_scale), ops.shape(means))
         return means, log_scales, ops.stop_gradient(self.log_weights)
@@ -202,7 +201,7 @@ def _solve(target: Tensor, side: Tensor, bracket: Tensor, mixture: tuple[Tensor,
 
 
 def _halve(_: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    # A module-level function that takes all from its state: JAX compiles it once, not once a coordinate.
+    # A module-level function that takes everything from its state: JAX compiles it once, not per coordinate.
     low, high, target, side, weights, mean, scale = state
     middle = 0.5 * (low + high)
     reached = ops.sum(weights * _tail((middle[..., None] - mean) / scale, side[..., None]), axis=-1)

@@ -1,4 +1,4 @@
-"""What a decoder's output says about the pixels: p(x | z), every pixel on its own given z."""
+"""Pixel likelihoods p(x | z): given z, pixels are independent; the decoder gives their parameters."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from keras import ops
 
 from digitvae.distributions.base import Tensor, as_float32
 
-# Below it the closed form of log(sinh(t) / t) cancels, above it the series does not yet fail.
+# Below it the closed form of log(sinh(t) / t) loses digits by cancellation; up to it the series is accurate.
 _SERIES_BELOW = 0.25
 
 _LEVELS = 256
@@ -100,8 +100,8 @@ class Bernoulli(Likelihood):
 class ContinuousBernoulli(Likelihood):
     """Pixels anywhere in [0, 1] (Loaiza-Ganem & Cunningham 2019).
 
-    Its density is proportional to exp(l x), a Bernoulli's with the normaliser that grey pixels need. Unlike a
-    cross-entropy of grey pixels, it is a density, and may exceed 1.
+    Its density is proportional to exp(l x), a Bernoulli's with the normalizer that grey pixels need. Unlike
+    the cross-entropy of grey pixels it is a density, which may exceed 1.
 
     Args:
         params: logits l, float, shape (..., height, width, 1); 0 is the uniform distribution.

@@ -1,10 +1,10 @@
 """The likelihood of every image by annealed importance sampling (Neal 2001; Wu et al. 2017).
 
-Importance sampling weighs draws of q(z|x) once. Here they move to p(z|x) in small steps, and each step is
-weighed. It is a second way to the same number, with other errors: importance sampling fails where q misses
+Importance sampling weights draws of q(z|x) once. Here the draws move to p(z|x) in small steps, and each step
+adds to the weight. It estimates the same number with other errors: importance sampling fails where q misses
 much of p(z|x), annealing where chains move too little.
 
-All happens in coordinates e in which q is standard normal, z = mean + scale * e. With the log-ratio
+All is computed in coordinates e in which q is standard normal, z = mean + scale * e. With the log-ratio
 r(e) = log p(x, z) - log q(z|x), the path q^(1 - beta) p^beta is N(e; 0, I) exp(beta r(e)).
 """
 
@@ -30,20 +30,20 @@ from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 
 CHAINS_AT_ONCE = 512
-"""Images times chains in one call: bounds the memory; all chains of an image run together."""
+"""Images times chains per call: bounds the memory; all chains of an image run together."""
 
 PILOT_TEMPERATURES = 12
-"""Steps of the run that finds the step sizes; it costs as much as so many temperatures more."""
+"""Temperatures of the pilot run that finds the step sizes, and its cost."""
 TARGET_ACCEPTANCE = 0.75
-"""Above the 65% that is best with very many latents (Beskos et al. 2013), which is too bold with few."""
+"""Above the 65% that is optimal for very many latents (Beskos et al. 2013); few need smaller steps."""
 STEP_SIZE_SPREAD = 0.2
-"""Step sizes vary by so much, evenly."""
+"""Relative range, up and down, over which step sizes vary uniformly."""
 FIRST_STEP_SIZE = 0.5
-"""Where the pilot run begins; near right for a standard normal of 10 to 100 coordinates."""
+"""Where the pilot run begins; about right for a standard normal with 10 to 100 coordinates."""
 
 
 class State(NamedTuple):
-    """Where chains are, float64."""
+    """Positions of chains, float64."""
 
     position: np.ndarray
     """e, (r, latent_dim)."""
@@ -77,7 +77,8 @@ def annealed_likelihood(
         temperatures: steps from q(z|x) to p(x, z).
         leapfrog_steps: steps of a trajectory; each costs a decoding and its gradient.
         seed: seed of the noise.
-        indices: the images' numbers, (n,), which choose their noise; by default 0 to n - 1.
+        indices: positions of the images in their data set, (n,), which select their noise; by default 0 to
+            n - 1.
         progress: show a progress bar on stderr where that is a terminal.
 
     Returns:
@@ -117,13 +118,13 @@ def hamiltonian_transition(
     uniform: np.ndarray,
     leapfrog_steps: int,
 ) -> tuple[State, np.ndarray]:
-    """Move chains so that N(e; 0, I) exp(beta r(e)) stays as it is (Duane et al. 1987; Neal 2011).
+    """Move chains by a transition that leaves N(e; 0, I) exp(beta r(e)) invariant (Neal 2011).
 
     Args:
         evaluate: gives the state at positions.
         state: where the chains are.
         beta: inverse temperature, from 0 to 1.
-        step_size: of each chain, (r,).
+        step_size: step size of each chain, (r,).
         momentum: standard normal, (r, latent_dim).
         uniform: uniform in [0, 1), (r,); decides on acceptance.
         leapfrog_steps: steps of the trajectory.
@@ -133,7 +134,7 @@ def hamiltonian_transition(
     """
     step = step_size[:, None]
     new, velocity = state, momentum
-    # Trajectories that leave for infinity are rejected below.
+    # Trajectories that diverge are rejected below.
     with np.errstate(over="ignore", invalid="ignore"):
         velocity = velocity + step / 2 * _force(new, beta)
         for left in reversed(range(leapfrog_steps)):
@@ -148,7 +149,7 @@ def hamiltonian_transition(
 
 
 def _inverse_temperature(done: float) -> float:
-    # Dense at both ends: near 0 a q that is too wide is left at once, near 1 one that is too narrow.
+    # Dense at both ends: where q is too wide the path changes fastest near 0, where q is too narrow near 1.
     return (1 - math.cos(math.pi * done)) / 2
 
 
@@ -164,7 +165,7 @@ def _energy(state: State, velocity: np.ndarray, beta: float) -> np.ndarray:
 
 
 class _Noise:
-    """Random numbers of a batch of images, each from its own stream; zeros for the padding."""
+    """Random numbers of a batch of images, each image from its own stream; zeros for the padding."""
 
     def __init__(self, seed: int, indices: np.ndarray, purpose: int, size: int, chains: int, latent_dim: int):
         self.streams = image_streams(seed, indices, purpose)
@@ -205,13 +206,13 @@ class _Run:
     ):
         self.function, self.size, self.chains = function, size, chains
         self.leapfrog_steps, self.tick = leapfrog_steps, tick
-        # On the device once, not at every call.
+        # Moved to the device once, not at every call.
         self.batch = [ops.convert_to_tensor(np.repeat(padded(part, size), chains, axis=0)) for part in batch]
 
     def pilot(self, noise: _Noise, temperatures: int) -> np.ndarray:
-        """Find step sizes by annealing once with other noise than the chains that count.
+        """Find step sizes by annealing once with separate noise.
 
-        Chains that chose steps by their own past would no longer leave the path's densities as they are.
+        Step sizes that depend on a chain's own past would bias its weight.
 
         Returns:
             The step sizes of each image after each temperature, (temperatures, size).
@@ -246,7 +247,7 @@ class _Run:
     def _transition(
         self, state: State, beta: float, step_size: np.ndarray, noise: _Noise
     ) -> tuple[State, np.ndarray]:
-        # Trajectories of one length could be whole periods, which lead back to where they began.
+        # A fixed length could be the period of an oscillation, and the trajectory would end where it began.
         step_size = np.repeat(step_size, self.chains) * (1 + STEP_SIZE_SPREAD * (2 * noise.uniform() - 1))
         return hamiltonian_transition(
             self._evaluate, state, beta, step_size, noise.normal(), noise.uniform(), self.leapfrog_steps

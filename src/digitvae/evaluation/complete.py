@@ -1,4 +1,4 @@
-"""The evaluation that a reviewer would ask for: likelihood, code, reconstructions, samples of a model."""
+"""The full evaluation of a model: likelihood, latents, reconstructions and samples."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ GENERATED = 10_000
 REFINED_IMAGES = 500
 AIS_IMAGES, AIS_CHAINS, AIS_TEMPERATURES = 100, 16, 50
 AIS_DRAWS = 1000
-"""k of the importance sampling beside it."""
+"""k of importance sampling on the same images."""
 EXTREMES = 20
-"""Reconstructions shown at each end."""
+"""Best, and worst, reconstructions shown."""
 KEPT_LATENTS = 8
-"""Points of the rate-distortion curve."""
+"""Points on the rate-distortion curve."""
 
 
 class Evaluation(NamedTuple):
-    """Numbers, and the arrays behind the pictures."""
+    """The numbers of an evaluation and the arrays behind its figures."""
 
     numbers: dict[str, Any]
     """The object of `evaluation.json` (docs/evaluation_schema.md), without the times."""
@@ -49,11 +49,11 @@ class Evaluation(NamedTuple):
     nearest: np.ndarray
     """Training images nearest to the first samples, uint8 (m, height, width)."""
     extremes: np.ndarray
-    """Numbers of the test images with the smallest and the largest squared error, int64 (2, m)."""
+    """Indices of the test images with the smallest and the largest squared error, int64 (2, m)."""
     map: np.ndarray
-    """Positions of codes on a map, float64 (m, 2)."""
+    """Positions of latents on a two-dimensional map, float64 (m, 2)."""
     map_images: np.ndarray
-    """The test images on the map, int64 (m,)."""
+    """Indices of the test images on the map, int64 (m,)."""
 
 
 def evaluate_fully(
@@ -65,14 +65,14 @@ def evaluate_fully(
     seed: int = 0,
     progress: bool = False,
 ) -> Evaluation:
-    """Measure all about a model on the test set of a data set.
+    """Measure a model in full on the test set of a data set.
 
     Args:
         vae: the model.
-        dataset: its data. The training images teach the probes, the PCA and the mixture; the test images are
+        dataset: its data. Probes, PCA and the mixture are fitted to the training images; the test images are
             measured.
-        samples: k, posterior draws an image for all likelihood numbers.
-        refine: optimisation steps of each image's posterior, on up to 500 test images; 0 for none.
+        samples: k, posterior draws per image for all likelihoods.
+        refine: optimization steps per posterior, on up to 500 test images; 0 for none.
         ais: also estimate the likelihood by annealed importance sampling, on up to 100 test images.
         seed: seed of all noise.
         progress: show progress on stderr where that is a terminal.
@@ -103,7 +103,7 @@ def evaluate_fully(
             "ssim": metrics.ssim(dataset.test_images, reconstructed),
             "pca_mse": float(principal[-1]),
         }
-        # Latents are used as far as their mean varies more than the posterior is wide.
+        # How much a latent is used: the variance of its means in units of the posterior's variance.
         used = codes.var(axis=0) / np.exp(2 * log_scales).mean(axis=0)
         distortion = rate_distortion(
             vae, dataset.test_images, codes, np.argsort(-used, kind="stable"), principal
@@ -147,7 +147,7 @@ def evaluate_fully(
 def rate_distortion(
     vae: VAE, images: np.ndarray, codes: np.ndarray, order: np.ndarray, principal: np.ndarray
 ) -> list[dict[str, float]]:
-    """Measure reconstructions from the most used latents alone, the others at their mean over the codes.
+    """Measure reconstructions from the most used latents alone, the others at their mean over images.
 
     Args:
         vae: the model.
@@ -157,7 +157,7 @@ def rate_distortion(
         principal: errors of 1 to latent_dim principal components, (latent_dim,).
 
     Returns:
-        Objects of `latents`, how many are kept, increasing, `mse`, per pixel of [0, 1], and `pca_mse`, of as
+        Objects with `latents`, the number kept, increasing; `mse`, per pixel in [0, 1]; and `pca_mse`, of as
         many principal components.
     """
     kept = np.unique(np.geomspace(1, vae.latent_dim, min(KEPT_LATENTS, vae.latent_dim)).round().astype(int))
@@ -215,11 +215,11 @@ def _per_class(terms: ImageBounds, labels: np.ndarray | None) -> list[dict[str, 
 def _refined(
     vae: VAE, bits: np.ndarray, terms: ImageBounds, steps: int, samples: int, seed: int, progress: bool
 ) -> dict[str, Any]:
-    """Measure what posteriors fitted to each image gain: the amortisation gap (Cremer et al. 2018)."""
+    """Measure the gain of posteriors fitted to each image: the amortization gap (Cremer et al. 2018)."""
     chosen = evenly_spaced(REFINED_IMAGES, len(bits))
     images = bits[chosen]
     posteriors = refine_posteriors(vae, images, steps, seed=seed, indices=chosen, progress=progress)
-    # The noise is the images' own, so the encoder's posteriors have been measured with it already.
+    # The noise belongs to the images, so the encoder's posteriors were measured with the same noise.
     after = image_bounds(vae, images, samples, seed, chosen, progress, posteriors=posteriors)
     elbo, refined = -(terms.reconstruction + terms.kl)[chosen], -(after.reconstruction + after.kl)
     return {
@@ -235,7 +235,7 @@ def _refined(
 
 
 def _annealed(vae: VAE, bits: np.ndarray, seed: int, progress: bool) -> dict[str, Any]:
-    """Estimate the likelihood of some images in a second way, beside importance sampling of the same."""
+    """Estimate the likelihood of some images by annealing and by importance sampling."""
     chosen = evenly_spaced(AIS_IMAGES, len(bits))
     images = bits[chosen]
     nll = -annealed_likelihood(

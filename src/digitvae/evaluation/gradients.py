@@ -15,8 +15,8 @@ Compiled = Callable[..., tuple[np.ndarray, np.ndarray]]
 def value_and_gradient(function: Callable[..., Any]) -> Compiled:
     """Compile a function of tensors into one of arrays that gives its values and their gradients.
 
-    It compiles once for every new combination of shapes. Weights that the function uses belong to it: make a
-    new one when they have changed.
+    It compiles once for every new combination of shapes. It keeps the weights of the time when it
+    is compiled: make a new one when they have changed.
 
     Args:
         function: of tensors; maps its first argument, (n, d), to (n,). An entry of the result depends on one
@@ -29,7 +29,7 @@ def value_and_gradient(function: Callable[..., Any]) -> Compiled:
     return {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}[keras.backend.backend()](function)
 
 
-# The gradient of the sum holds the gradient of every row, because a row depends on its own inputs alone.
+# The gradient of the sum holds the gradient of every row, because the rows are independent.
 
 
 def _tensorflow(function: Callable[..., Any]) -> Compiled:

@@ -1,4 +1,4 @@
-"""What a model's codes are worth: how many are used, what they know, whether they fill the prior."""
+"""Measures of the latents: how many are used, what they tell of the image, how well they match the prior."""
 
 from __future__ import annotations
 
@@ -14,36 +14,36 @@ from digitvae.model import VAE
 from digitvae.priors import StandardNormalPrior
 
 PROBE_IMAGES = 10_000
-"""Training images behind the linear probe, a model of a few hundred numbers."""
+"""Training images for the linear probe, a model with a few hundred weights."""
 INFORMATION_IMAGES = 2000
-"""Test images behind the information of each latent, which is far below the logarithm of their number."""
+"""Test images for the information of each latent, which is far below the logarithm of this number."""
 BLOCK = 1000
-"""Rows at a time where all images meet all others."""
+"""Rows at a time where all images are compared with all others."""
 
 
 class LatentCode(NamedTuple):
-    """Measures of the code, and where the map puts the test images."""
+    """Measures of the latents, and a map of some of them."""
 
     numbers: dict[str, Any]
     """The part `latents` of the evaluation."""
     map: np.ndarray
     """Positions float64 (m, 2) of a part of the test images."""
     map_images: np.ndarray
-    """Which test images these are, int64 (m,)."""
+    """Indices of these test images, int64 (m,)."""
 
 
 def measure_latents(
     vae: VAE, dataset: Dataset, images: np.ndarray, codes: np.ndarray, seed: int = 0
 ) -> LatentCode:
-    """Measure the latent code of a data set.
+    """Measure the latents of a data set.
 
-    The information-theoretic numbers are of the posteriors of the measured pixels; the others are of the
-    posterior means of the grey images, which is what `encode` gives.
+    The information-theoretic numbers use the posteriors of the measured pixels; the others use the posterior
+    means of the grey images, which `encode` returns.
 
     Args:
         vae: the model.
-        dataset: its training images teach the probes, its labels judge them.
-        images: the test images as the likelihood sees them, uint8 (n, height, width).
+        dataset: the probes are fitted to its training images and scored on its test images.
+        images: the test images as the likelihood models them, uint8 (n, height, width).
         codes: posterior means of the grey test images, (n, latent_dim).
         seed: seed of the posterior draws, the clusters and the reference draws.
     """
@@ -91,8 +91,8 @@ def information_per_latent(draws: np.ndarray, mean: np.ndarray, log_scale: np.nd
 def mutual_information(draws: np.ndarray, mean: np.ndarray, log_scale: np.ndarray) -> float:
     """Estimate the mutual information of image and code from below (Hoffman & Johnson 2016).
 
-    The mixture of the images' posteriors stands for q(z). It holds each image's own posterior, so that the
-    estimate cannot pass log n: a code that tells all images apart gives about that, whatever else it knows.
+    The mixture of the images' posteriors stands for q(z). It contains each image's own posterior, so the
+    estimate is at most log n, which it approaches when the latents tell all images apart.
 
     Args:
         draws: float (n, d), one posterior draw per image.
@@ -129,7 +129,7 @@ def _mismatch(vae: VAE, draws: np.ndarray, seed: int) -> dict[str, float | None]
 
 
 def _label_scores(vae: VAE, dataset: Dataset, codes: np.ndarray, seed: int) -> dict[str, float | None]:
-    """Ask how well the codes tell the labels; all None where there are none or one alone."""
+    """Measure how well the latents predict the labels; all None if there are fewer than two labels."""
     names = ("linear_probe", "knn", "clustering")
     labels, truth = dataset.train_labels, dataset.test_labels
     if labels is None or truth is None or len(np.unique(labels)) < 2:

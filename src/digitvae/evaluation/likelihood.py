@@ -1,8 +1,7 @@
 """The bound's terms and the importance-weighted likelihood of every image.
 
-The noise belongs to the image, not to the batch: image i always meets the stream of (seed, i). So the numbers
-of an image depend neither on the batch size nor on the other images, and are the same on every backend up to
-rounding.
+The noise belongs to the image, not to the batch: image i always gets the stream of (seed, i). Its numbers
+depend neither on the batch size nor on the other images, and are the same on every backend up to rounding.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from digitvae.distributions import Gaussian, Tensor
 from digitvae.model import VAE, compiles_with_xla
 
 DECODES_AT_ONCE = 512
-"""Images times draws in one call: bounds the memory, whatever the number of draws and images."""
+"""Images times draws per call: bounds the memory for any number of draws and images."""
 
 
 class ImageBounds(NamedTuple):
@@ -52,12 +51,13 @@ def image_bounds(
 
     Args:
         vae: the model.
-        images: uint8 (n, height, width): bits (0 or 255) for a dynamic model, grey values else.
+        images: uint8 (n, height, width): bits (0 or 255) for a dynamic model, else grey values.
         draws: posterior draws per image, k.
         seed: seed of the noise.
-        indices: the images' numbers, (n,), which choose their noise; by default 0 to n - 1.
+        indices: positions of the images in their data set, (n,), which select their noise; by default 0 to
+            n - 1.
         progress: show a progress bar on stderr where that is a terminal.
-        curve: numbers of draws, each at most `draws`, at which the bound is wanted too.
+        curve: further numbers of draws, each at most `draws`, for which to return the bound.
         posteriors: means and log-scales of the posteriors to draw from, each (n, latent_dim); by default the
             encoder's.
 
@@ -110,13 +110,13 @@ def image_bounds(
     pool = ThreadPoolExecutor(_threads())
     with progress_bar(n, f"k={draws}", " images", progress) as bar:
         try:
-            # Noise and sums of one batch are made while another is decoded.
+            # One thread prepares noise and sums while the other decodes.
             for rows, measured in pool.map(measure, range(0, n, batch_size)):
                 for whole, part in zip(found, measured, strict=True):
                     whole[..., rows] = part
                 bar.update(rows.stop - rows.start)
         finally:
-            # Whoever interrupts need not wait for all the batches that are left.
+            # After an interrupt the remaining batches are not computed.
             pool.shutdown(cancel_futures=True)
     return found
 
@@ -148,14 +148,11 @@ class TermsModel(keras.Model):
 
 
 def _noise(seed: int, indices: np.ndarray, draws: int, chunk: int, latent_dim: int) -> Iterator[np.ndarray]:
-    """Yield (n, k, latent_dim) pieces of each image's own stream; their size does not change the stream."""
+    """Yield chunks (n, k, latent_dim) of the images' own streams; their size does not change the noise."""
     streams = image_streams(seed, indices)
     for start in range(0, draws, chunk):
         size = min(chunk, draws - start)
         yield np.stack([stream.standard_normal((size, latent_dim), "float32") for stream in streams])
-
-
-# What every measure of single images needs.
 
 
 def image_streams(seed: int, indices: np.ndarray, purpose: int = 0) -> list[np.random.Generator]:
@@ -163,19 +160,19 @@ def image_streams(seed: int, indices: np.ndarray, purpose: int = 0) -> list[np.r
 
     Args:
         seed: seed of all noise.
-        indices: the images' numbers.
-        purpose: what the numbers are for; streams of two purposes never meet.
+        indices: positions of the images in their data set.
+        purpose: streams of different purposes do not overlap.
     """
-    # The counter's highest word: 2 ** 192 blocks of numbers lie between two purposes.
+    # The highest word of the counter: 2 ** 192 blocks of random numbers lie between two purposes.
     counter = [0, 0, 0, purpose]
     return [np.random.Generator(np.random.Philox(counter=counter, key=[seed, int(i)])) for i in indices]
 
 
 def pixels(vae: VAE, images: np.ndarray) -> np.ndarray:
-    """Return what the likelihood is of: float32 in [0, 1].
+    """Return the pixels that the likelihood models, float32 in [0, 1].
 
     Raises:
-        ValueError: grey images for a dynamic model. It could draw bits from them, but only others each time.
+        ValueError: grey images for a dynamic model, whose bits would differ from call to call.
     """
     if vae.binarization == "dynamic" and not np.isin(images, (0, 255)).all():
         raise ValueError(
@@ -199,6 +196,6 @@ def padded(values: np.ndarray, size: int, axis: int = 0) -> np.ndarray:
 
 
 def progress_bar(total: int, description: str, unit: str, wanted: bool) -> tqdm:
-    """Return a progress bar on stderr, which shows where it is wanted and stderr is a terminal."""
+    """Return a progress bar on stderr, shown if it is wanted and stderr is a terminal."""
     shown = wanted and sys.stderr.isatty()
     return tqdm(total=total, desc=description, unit=unit, leave=False, disable=not shown)

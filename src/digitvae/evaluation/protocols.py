@@ -1,4 +1,4 @@
-"""What is measured: which pixels of the test images, and what the nats are nats of."""
+"""The protocol of an evaluation: which pixels of the test images are measured, and by which density."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SCHEMA_VERSION = 1
 
 
 def protocol(vae: VAE) -> str:
-    """Name what the nats are nats of; numbers of different protocols cannot be compared.
+    """Name the protocol; numbers of different protocols cannot be compared.
 
     Returns:
         "dynamic" (bits drawn from the grey values), "grey-256" (256 grey levels) or "grey-density" (a
@@ -55,7 +55,7 @@ def check_counts(**counts: int) -> None:
 
 
 def measured_images(vae: VAE, dataset: Dataset) -> np.ndarray:
-    """Return the test images as the model's likelihood sees them: the fixed bits, or the grey values.
+    """Return the test images as the model's likelihood models them: the fixed bits, or the grey values.
 
     Raises:
         ValueError: images of another size than the model's, or a model whose weights are not finite.
@@ -65,5 +65,5 @@ def measured_images(vae: VAE, dataset: Dataset) -> np.ndarray:
 
 
 def evenly_spaced(count: int, of: int) -> np.ndarray:
-    """Return the numbers of `count` images, or all, evenly spaced over so many; int64 (at most count,)."""
+    """Return the indices of `count` evenly spaced images, or of all where there are fewer; int64."""
     return np.unique(np.linspace(0, of, min(count, of), endpoint=False).astype(np.int64))

@@ -1,4 +1,4 @@
-"""Posteriors fitted to single images: what the encoder, one function for all images, leaves on the table."""
+"""Posteriors fitted to single images: how much the encoder loses by being one function for all images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 
 DECODES_AT_ONCE = 512
-"""Images times draws in one call: bounds the memory."""
+"""Images times draws per call: bounds the memory."""
 
 
 def refine_posteriors(
@@ -29,10 +29,10 @@ def refine_posteriors(
     indices: np.ndarray | None = None,
     progress: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Fit a Gaussian posterior to every image by maximising its ELBO, from where the encoder puts it.
+    """Fit a Gaussian posterior to every image by maximising its ELBO, starting at the encoder's.
 
     What the ELBO gains is the amortisation gap (Cremer et al. 2018). `image_bounds` measures it, with
-    noise that the fit has not seen.
+    noise that was not used for the fit.
 
     Args:
         vae: the model.
@@ -42,7 +42,8 @@ def refine_posteriors(
         learning_rate: rate of the first step, in units of the encoder's scales for the means and in nats for
             the log-scales.
         seed: seed of the noise.
-        indices: the images' numbers, (n,), which choose their noise; by default 0 to n - 1.
+        indices: positions of the images in their data set, (n,), which select their noise; by default 0 to
+            n - 1.
         progress: show a progress bar on stderr where that is a terminal.
 
     Returns:
@@ -62,9 +63,9 @@ def refine_posteriors(
             parts = (pixels(vae, images[rows]), means[rows], log_scales[rows])
             batch = [ops.convert_to_tensor(padded(part, size)) for part in parts]
             streams = image_streams(seed, indices[rows], 3)
-            # Both in units in which the encoder's posterior is standard normal: one rate fits all latents.
+            # In units of the encoder's posterior one learning rate suits all latents.
             shift = keras.Variable(np.zeros((size, 2 * vae.latent_dim)), dtype="float32")
-            # Adam works element by element: images stay apart.
+            # Adam is elementwise, so images do not influence one another.
             adam = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(learning_rate, steps))
             for _ in range(steps):
                 noise = [stream.standard_normal((draws, vae.latent_dim), "float32") for stream in streams]
@@ -85,7 +86,7 @@ def _elbo(vae: VAE) -> Callable[..., Tensor]:
         mean = mean + ops.exp(log_scale) * mean_shift
         log_scale = log_scale + log_scale_shift
         z = Gaussian(mean[:, None], log_scale[:, None]).from_noise(noise)
-        # log q with its parameters held: the gradient through z alone has the same mean, and no noise where
+        # log q with its parameters fixed: the gradient through z alone has the same mean, and no noise where
         # q = p(z|x) (Roeder et al. 2017).
         held = Gaussian(ops.stop_gradient(mean), ops.stop_gradient(log_scale))
         terms = vae.bound_terms(x, posterior=held, z=z)

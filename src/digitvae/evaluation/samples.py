@@ -1,4 +1,4 @@
-"""How good generated images are, whoever generated them: distances of classifier features, and copies."""
+"""Scores of generated images, of any generator: distances of classifier features, and memorization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from digitvae.model import VAE
 
 MIXTURE_IMAGES = 10_000
 MIXTURE_COMPONENTS = 20
-"""Of the sampler that one gets without a learned prior: two styles a digit, each with a full covariance."""
+"""Of the sampler that is used where there is no learned prior: two per digit, each with a full covariance."""
 MEMORISATION_IMAGES = 1000
 NEIGHBOURS_SHOWN = 20
 SUBSET = 1000
@@ -37,12 +37,12 @@ def score_samples(
 
     Args:
         samples: uint8 (n, height, width), grey, at least 2; any generator's.
-        dataset: the real images. As many training images in place of the samples give the floor.
-        baseline: samples of another generator to stand beside, uint8 (m, height, width).
+        dataset: the real images. The floor is the score of as many training images.
+        baseline: samples of another generator to compare with, uint8 (m, height, width).
         seed: seed of the subsets of the kernel distance.
 
     Returns:
-        The scores. Those that need the classifier are None for images of another size than its digits'.
+        The scores. Those that need the classifier are None for images of another size than it was trained on.
 
     Raises:
         ValueError: images of another size than the data's, or fewer than 2.
@@ -73,7 +73,7 @@ def score_samples(
 def mixture_samples(vae: VAE, dataset: Dataset, count: int, seed: int = 0) -> np.ndarray | None:
     """Decode draws of a Gaussian mixture fitted to posterior draws of the training images.
 
-    It is what one does for lack of a good prior (Ghosh et al. 2020), so a learned prior should beat it.
+    It is the usual sampler where there is no good prior (Ghosh et al. 2020); a learned prior should beat it.
 
     Args:
         vae: the model.
@@ -119,11 +119,11 @@ def _against(
 
 
 def _memorisation(samples: np.ndarray, dataset: Dataset) -> dict[str, float] | None:
-    """Compare a part of the samples and of the test images with all training images."""
+    """Compare some samples and test images with all training images."""
     chosen, held_out = (
         images[evenly_spaced(MEMORISATION_IMAGES, len(images))] for images in (samples, dataset.test_images)
     )
     try:
         return metrics.memorisation(chosen, held_out, dataset.train_images)
     except ValueError:
-        return None  # half of the test images are training images: there is nothing to measure with
+        return None  # half of the test images are training images, so nothing can be compared
