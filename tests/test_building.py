@@ -113,11 +113,15 @@ def test_the_learning_rate_falls_from_its_peak_to_zero(tiny):
     np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * np.arange(13) / 12)) / 2, atol=1e-8)
 
 
-def test_automatic_precision_is_decided_once_and_stays():
+@pytest.mark.parametrize("flags", [{"avx2", "avx512_bf16"}, {"avx2"}])
+def test_automatic_precision_is_decided_once_and_stays(monkeypatch, flags):
+    monkeypatch.setattr("digitvae.building._cpu_flags", lambda: flags)
     decided = resolve_precision(Config())
-    assert decided.precision in ("float32", "bfloat16")
-    assert resolve_precision(decided) == decided
-    assert resolve_precision(Config(precision="bfloat16")).precision == "bfloat16"
+    fast = "avx512_bf16" in flags and keras.backend.backend() == "tensorflow"
+    assert decided.precision == ("bfloat16" if fast else "float32")
+    monkeypatch.setattr("digitvae.building._cpu_flags", lambda: {"avx2", "avx512_bf16"} - flags)
+    for precision in ("float32", "bfloat16"):
+        assert resolve_precision(Config(precision=precision)).precision == precision
 
 
 def test_bfloat16_is_inside_the_networks_alone(tiny, blobs):

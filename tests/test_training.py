@@ -14,7 +14,6 @@ import pytest
 from digitvae.data import Dataset, fixed_bits, split_validation
 from digitvae.runs import Run, load
 from digitvae.training import (
-    COLLAPSED_KL,
     RunWriter,
     ShuffledBatches,
     TrainingDiverged,
@@ -302,19 +301,14 @@ def test_a_kill_between_history_and_checkpoint_does_no_harm(run, tiny, dataset, 
     assert same(run, resume(tmp_path / "run", dataset, progress=False))
 
 
-@pytest.mark.parametrize(
-    ("beta", "threshold", "said"),
-    [(1000.0, COLLAPSED_KL, True), (0.0, 0.0, False)],
-    ids=["collapsed", "healthy"],
-)
-def test_a_collapsed_posterior_is_said(tiny, dataset, tmp_path, monkeypatch, beta, threshold, said):
-    # The tiny model learns little, so the healthy case has a bar that no KL is below.
-    monkeypatch.setattr("digitvae.training.COLLAPSED_KL", threshold)
+@pytest.mark.parametrize(("beta", "said"), [(1000.0, True), (0.0, False)], ids=["collapsed", "healthy"])
+def test_a_collapsed_posterior_is_said(tiny, dataset, tmp_path, beta, said):
+    # Nothing pulls the healthy posterior to the prior: its KL is above 0.9 nats after the first epoch.
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         train(tiny(beta=beta, learning_rate=0.03, epochs=4), dataset, tmp_path / "run", progress=False)
     warned = [str(w.message) for w in caught if issubclass(w.category, RuntimeWarning)]
-    assert bool(warned) == said
+    assert len(warned) == said
     assert all(text.startswith("the posterior has collapsed to the prior: kl is") for text in warned)
 
 

@@ -22,11 +22,12 @@ def test_bits_of_the_test_set_are_those_of_the_protocol(mnist):
     assert hashlib.sha256(bits.tobytes()).hexdigest() == digest
 
 
-def test_chunks_draw_the_same_stream_as_one_call():
-    whole = np.random.default_rng(777).random((10, 9, 13))
-    generator = np.random.default_rng(777)
-    chunks = [generator.random((count, 9, 13)) for count in (1, 6, 3)]
-    assert np.array_equal(np.concatenate(chunks), whole)
+@pytest.mark.parametrize("at_once", [1, 4, 10, 99])
+def test_chunks_draw_the_same_stream_as_one_call(make_images, monkeypatch, at_once):
+    monkeypatch.setattr("digitvae.data.binarization.images_per_chunk", lambda shape: at_once)
+    images = make_images(10)
+    expected = np.random.default_rng(777).random(images.shape) < images / 255
+    assert np.array_equal(fixed_bits(images), expected * np.uint8(255))
 
 
 def test_a_set_that_ends_within_a_chunk(make_images):
