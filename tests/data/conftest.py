@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,6 +61,22 @@ def refused() -> Callable[..., Any]:
         assert "\n" not in message
         for part in parts:
             assert str(part) in message
+
+    return check
+
+
+@pytest.fixture
+def little_memory() -> Callable[[], Any]:
+    """Return a context manager that fails where Python and NumPy take 50 MB or more at a time."""
+
+    @contextmanager
+    def check() -> Iterator[None]:
+        tracemalloc.start()
+        try:
+            yield
+            assert tracemalloc.get_traced_memory()[1] < 50e6
+        finally:
+            tracemalloc.stop()
 
     return check
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +64,26 @@ def test_file_of_another_kind_is_refused(tmp_path, refused):
     path.write_text("1,2,3")
     with refused(ValueError, "IDX", ".npy", ".npz", ".png", path):
         load_dataset(path)
+
+
+@pytest.mark.parametrize("name", ["digits.npy", "digits.npz", "digit.png", "digits.gz", "digits"])
+@pytest.mark.parametrize("kind", ["device", "socket", "pipe"])
+@pytest.mark.parametrize("read", [load_dataset, read_images])
+def test_what_may_never_end_is_refused(tmp_path, monkeypatch, read, name, kind, refused):
+    monkeypatch.chdir(tmp_path)
+    if kind == "device":
+        Path(name).symlink_to("/dev/null")
+    elif kind == "pipe":
+        os.mkfifo(name)
+        # Who opens the pipe all the same finds its end, and the test fails instead of hanging.
+        threading.Thread(target=lambda: open(name, "wb").close(), daemon=True).start()
+    else:
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(name)
+    with refused(ValueError, "Expected a folder or a regular file", name):
+        read(name)
+    if kind == "pipe":
+        os.close(os.open(name, os.O_RDONLY))
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -207,16 +208,14 @@ def test_images_file_in_place_of_labels_is_refused(four_files, write_idx, make_i
 
 
 @pytest.mark.parametrize("gz", ["", ".gz"])
-@pytest.mark.parametrize(("change", "word"), [(-1, "shorter"), (1, "longer")])
-def test_payload_must_be_what_the_header_says(tmp_path, write_idx, make_images, gz, change, word, refused):
+@pytest.mark.parametrize(("change", "actual"), [(-1, "233 bytes, shorter"), (1, "longer"), (99, "longer")])
+def test_payload_must_be_what_the_header_says(tmp_path, write_idx, make_images, gz, change, actual, refused):
     path = write_idx(tmp_path / "a-idx3-ubyte", make_images(2))
     content = path.read_bytes()
     content = content[:change] if change < 0 else content + bytes(change)
     path = tmp_path / f"b-idx3-ubyte{gz}"
     path.write_bytes(gzip.compress(content) if gz else content)
-    with refused(
-        ValueError, "Expected 234 bytes", "shape=(2, 9, 13)", f"{path} with {234 + change} bytes", word
-    ):
+    with refused(ValueError, "Expected 234 bytes", "shape=(2, 9, 13)", f"{path} with {actual} than that"):
         read_images(path)
 
 
@@ -230,7 +229,41 @@ def test_incomplete_header_is_refused(tmp_path, refused):
 def test_huge_shape_in_the_header_is_refused_without_allocating(tmp_path, refused):
     path = tmp_path / "a-idx3-ubyte"
     path.write_bytes(b"\0\0\x08\x03" + b"\xff" * 12)
-    with refused(ValueError, "shape=(4294967295, 4294967295, 4294967295)", "with 0 bytes"):
+    with refused(ValueError, "8x8 to 128x128", "shape=(4294967295, 4294967295, 4294967295)"):
+        read_images(path)
+    path.write_bytes(b"\0\0\x08\x03" + b"\xff" * 4 + b"\0\0\0\x1c" * 2)
+    with refused(ValueError, "shape=(4294967295, 28, 28)", "with 0 bytes"):
+        read_images(path)
+    with gzip.open(tmp_path / "a-idx3-ubyte.gz", "wb") as file:
+        file.write(path.read_bytes())
+    with refused(ValueError, "at most 4,294,967,296 unzipped bytes", "with 3,367,254,359,280"):
+        read_images(tmp_path / "a-idx3-ubyte.gz")
+
+
+def bomb(*shape, mebibytes=256):
+    """Returns a gzipped IDX header, and zeros after it that take a thousandth of their size."""
+    header = struct.pack(f">{1 + len(shape)}I", 0x0800 + len(shape), *shape)
+    return gzip.compress(header) + mebibytes * gzip.compress(bytes(2**20))
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (bomb(2, 9, 13), None, "longer than that"),
+        (bomb(2, 9, 1300), None, "8x8 to 128x128"),
+        (gzip.compress(bytes(2**20)) * 256, None, "magic=0x00000000"),
+        (bomb(2, 9, 13, mebibytes=0) + gzip.compress(bytes(234)), bomb(2**28), "one label for each of 2"),
+    ],
+    ids=["longer", "large", "no header", "labels"],
+)
+def test_a_file_that_unzips_to_far_more_is_refused_in_little_memory(
+    tmp_path, images, labels, message, refused, little_memory
+):
+    path = tmp_path / f"{TRAIN}.gz"
+    path.write_bytes(images)
+    if labels:
+        (tmp_path / f"{TRAIN_LABELS}.gz").write_bytes(labels)
+    with little_memory(), refused(ValueError, message):
         read_images(path)
 
 
@@ -249,5 +282,5 @@ def test_size_is_checked(tmp_path, write_idx, refused):
 def test_labels_must_be_as_many_as_images(tmp_path, write_idx, make_images, refused):
     path = write_idx(tmp_path / TRAIN, make_images(3))
     write_idx(tmp_path / TRAIN_LABELS, np.arange(4))
-    with refused(ValueError, "one label for each of 3 images", f"labels of {path} with shape=(4,)"):
+    with refused(ValueError, "one label for each of 3 images", f"{tmp_path / TRAIN_LABELS} with shape=(4,)"):
         load_dataset(path)

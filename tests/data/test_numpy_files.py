@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 
 import numpy as np
@@ -150,6 +151,70 @@ def test_damaged_array_in_npz_is_refused(tmp_path, make_images, refused):
         assert archive.testzip() == "images.npy"
     with refused(ValueError, "complete .npz file", path):
         read_images(path)
+
+
+def npy(shape, dtype="uint8", version=(1, 0)):
+    """Returns the bytes of a `.npy` file before its values."""
+    file = io.BytesIO()
+    header = {"descr": np.dtype(dtype).str, "fortran_order": False, "shape": shape}
+    write = (
+        np.lib.format.write_array_header_1_0 if version == (1, 0) else np.lib.format.write_array_header_2_0
+    )
+    write(file, header)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ({"images": (npy((2**28,)), 256)}, "shape=(268435456,)"),
+        ({"images": (npy((2**20, 16, 16)), 1)}, "complete .npz file"),
+        ({"images": (npy((2**24, 16), "S1"), 256)}, "with dtype=|S1"),
+        ({"images": (npy((2**12, 16, 16)), 1), "labels": (npy((2**28,)), 256)}, "each of 4096 images"),
+        ({"images": (np.lib.format.magic(2, 0) + b"\xff\xff\xff\x0f", 256)}, "complete .npz file"),
+        ({"images": (b"", 256)}, "complete .npz file"),
+    ],
+    ids=["no images", "less than announced", "text", "labels", "header", "no array"],
+)
+def test_what_unzips_to_far_more_is_refused_in_little_memory(
+    tmp_path, refused, little_memory, members, message
+):
+    path = tmp_path / "digits.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (header, mebibytes) in members.items():
+            with archive.open(f"{name}.npy", "w") as file:
+                file.write(header)
+                for _ in range(mebibytes):
+                    file.write(bytes(2**20))
+    with little_memory(), refused(ValueError, message, path):
+        read_images(path)
+
+
+def test_only_as_much_is_unzipped_as_is_allowed(tmp_path, make_images, refused, monkeypatch):
+    path = tmp_path / "digits.npz"
+    np.savez_compressed(path, images=make_images(100))
+    monkeypatch.setattr("digitvae.data.arrays.MAX_UNZIPPED", 11_827)
+    with refused(ValueError, "at most 11,827 unzipped bytes", f"images of {path} with 11,828"):
+        read_images(path)
+    monkeypatch.setattr("digitvae.data.arrays.MAX_UNZIPPED", 11_828)
+    assert len(read_images(path)[0]) == 100
+
+
+@pytest.mark.parametrize("shape", [(2**20, 16, 16), (2**60, 16, 16)])
+def test_an_array_of_more_than_its_file_holds_is_refused_in_little_memory(
+    tmp_path, refused, little_memory, shape
+):
+    path = tmp_path / "digits.npy"
+    path.write_bytes(npy(shape) + bytes(256))
+    with little_memory(), refused(ValueError, "complete .npy file", path):
+        read_images(path)
+
+
+@pytest.mark.parametrize("version", [(1, 0), (2, 0)])
+def test_both_versions_of_the_format_are_read(tmp_path, make_images, version):
+    images = make_images(3)
+    (tmp_path / "digits.npy").write_bytes(npy(images.shape, version=version) + images.tobytes())
+    assert np.array_equal(read_images(tmp_path / "digits.npy")[0], images)
 
 
 def test_wrong_arrays_are_refused_by_name(tmp_path, make_images, refused):

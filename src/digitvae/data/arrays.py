@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 MIN_SIZE = 8  # below it two halvings of the grid leave nothing to convolve
 MAX_SIZE = 128
+MAX_UNZIPPED = 2**32
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
@@ -70,24 +71,36 @@ def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
             "Expected an array of images that all have one size. "
             f"Received: {name} of type {type(array).__name__}, which makes no array"
         ) from error
-    if images.dtype.kind not in "buif":
+    form = check_form(images.shape, images.dtype, name)
+    return np.ascontiguousarray(
+        _as_grey_levels(images if images.shape == form else images.reshape(form), name)
+    )
+
+
+def check_form(shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[int, int, int]:
+    """Refuse what cannot be images by its shape or dtype, and return its shape as `(n, height, width)`."""
+    if dtype.kind not in "buif":
         raise ValueError(
             "Expected uint8, bool, integer (0..255) or float (0..1) images. "
-            f"Received: {name} with dtype={images.dtype}"
+            f"Received: {name} with dtype={dtype}"
         )
-    if images.size == 0:
-        raise ValueError(f"Expected at least one image. Received: {name} with shape={images.shape}")
-    if images.ndim == 2:
-        images = images[np.newaxis]
-    elif images.ndim == 4 and images.shape[-1] == 1:
-        images = images[..., 0]
-    if images.ndim != 3:
+    if 0 in shape:
+        raise ValueError(f"Expected at least one image. Received: {name} with shape={shape}")
+    form = (1, *shape) if len(shape) == 2 else shape[:3] if len(shape) == 4 and shape[-1] == 1 else shape
+    if len(form) != 3:
         raise ValueError(
             "Expected grey images of shape (n, height, width), (n, height, width, 1) or (height, width). "
-            f"Received: {name} with shape={np.shape(array)}"
+            f"Received: {name} with shape={shape}"
         )
-    check_size(images.shape[1], images.shape[2], f"{name} with shape={np.shape(array)}")
-    return np.ascontiguousarray(_as_grey_levels(images, name))
+    count, height, width = form
+    check_size(height, width, f"{name} with shape={shape}")
+    return count, height, width
+
+
+def check_unzipped(count: int, name: str) -> None:
+    """Refuse a compressed array of more than 4 GiB: a small file may unzip to anything."""
+    if count > MAX_UNZIPPED:
+        raise ValueError(f"Expected at most {MAX_UNZIPPED:,} unzipped bytes. Received: {name} with {count:,}")
 
 
 def check_size(height: int, width: int, received: str) -> None:

@@ -176,6 +176,9 @@ def _read(path: Path) -> Source:
     """Read any file or folder."""
     if path.is_dir():
         return read_idx_folder(path) if is_idx_folder(path) else read_image_folder(path)
+    if not path.is_file():
+        # A device or a pipe may never end.
+        raise ValueError(f"Expected a folder or a regular file. Received: {path}")
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return read_npz(path)

@@ -9,77 +9,93 @@ EMNIST stores its images transposed. Files whose name begins with `emnist-` are 
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import re
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
-from digitvae.data.arrays import Images, Part, Source, make_part
+from digitvae.data.arrays import Images, Part, Source, as_labels, check_form, check_unzipped, make_part
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK = 2**20
 _IMAGES, _LABELS = 3, 1  # dimensions, which the names carry too: images-idx3, labels-idx1
 _NAME = re.compile(
     r"(?P<prefix>.*?)(?P<part>train|t10k|test)-(?P<kind>images|labels)(?P<dash>[-.])idx[13]-ubyte(\.gz)?"
 )
 
 
-def gunzip(content: bytes, name: str) -> bytes:
-    """Unzip gzip bytes.
+@contextmanager
+def gunzipped(file: IO[bytes], name: str) -> Iterator[gzip.GzipFile]:
+    """Unzip a gzip file as it is read.
 
     Args:
-        content: the bytes of the gzip file.
-        name: what error messages call the file.
+        file: the gzip file.
+        name: what error messages call it.
 
     Raises:
-        ValueError: if they are truncated or damaged.
+        ValueError: from the block, if what it reads is truncated or damaged.
     """
     try:
-        return gzip.decompress(content)
-    except (EOFError, OSError, zlib.error) as error:
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            yield unzipped
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise ValueError(
             f"Expected a complete gzip file. Received: {name}, truncated or damaged ({error})"
         ) from error
 
 
-def decode_idx(content: bytes, dimensions: int, name: str) -> Images:
-    """Decode the (unzipped) bytes of an IDX file of unsigned bytes.
+def decode_idx(file: io.BufferedIOBase, dimensions: int, name: str, count: int | None = None) -> Images:
+    """Read an (unzipped) IDX file of unsigned bytes: its header, then what that announces and one byte more.
 
     Args:
-        content: header and values.
+        file: header and values.
         dimensions: 3 for images, 1 for labels.
         name: what error messages call the file.
+        count: how many labels there must be.
 
     Returns:
         uint8 array, of the shape in the header.
 
     Raises:
-        ValueError: if the type or the number of dimensions is another, or the number of values is not that of
-            the header.
+        ValueError: if the type or the number of dimensions is another, the header announces what cannot be
+            images or labels, or the number of values is not that of the header.
     """
     magic = 0x0800 + dimensions
-    kind = "images" if dimensions == _IMAGES else "labels"
-    header = 4 + 4 * dimensions
-    if content[:4] != magic.to_bytes(4, "big"):
+    size = 4 + 4 * dimensions
+    header = file.read(size)
+    if header[:4] != magic.to_bytes(4, "big"):
+        kind = "images" if dimensions == _IMAGES else "labels"
         raise ValueError(
             f"Expected an IDX file of {kind} (unsigned bytes, dimensions={dimensions}), magic=0x{magic:08x}. "
-            f"Received: {name} with magic=0x{content[:4].hex()}"
+            f"Received: {name} with magic=0x{header[:4].hex()}"
         )
-    if len(content) < header:
-        raise ValueError(
-            f"Expected an IDX header of {header} bytes. Received: {name} with {len(content)} bytes"
-        )
-    shape = struct.unpack(f">{dimensions}I", content[4:header])
-    expected, actual = math.prod(shape), len(content) - header
-    if actual != expected:
+    if len(header) < size:
+        raise ValueError(f"Expected an IDX header of {size} bytes. Received: {name} with {len(header)} bytes")
+    shape = struct.unpack(f">{dimensions}I", header[4:])
+    expected = math.prod(shape)
+    if dimensions == _IMAGES:
+        check_form(shape, np.dtype(np.uint8), name)
+    elif count is not None:
+        as_labels(np.broadcast_to(np.uint8(0), shape), count, name)
+    if isinstance(file, gzip.GzipFile):
+        check_unzipped(expected, name)
+    content = bytearray()
+    while chunk := file.read(min(_CHUNK, expected + 1 - len(content))):
+        content += chunk
+    if len(content) != expected:
+        actual = f"{len(content)} bytes, shorter" if len(content) < expected else "longer"
         raise ValueError(
             f"Expected {expected} bytes after the IDX header, as its shape={shape} says. "
-            f"Received: {name} with {actual} bytes, {'shorter' if actual < expected else 'longer'} than that"
+            f"Received: {name} with {actual} than that"
         )
-    # A copy, since an array over immutable bytes is read-only, which PyTorch warns about.
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape).copy()
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def is_idx_file(path: Path) -> bool:
@@ -114,7 +130,8 @@ def read_idx_file(path: Path) -> Part:
         images = images.swapaxes(1, 2)
     labels_name = _labels_name(path.name)
     labels_path = _existing(path.parent, labels_name) if labels_name != path.name else None
-    return make_part(images, None if labels_path is None else _read(labels_path, _LABELS), str(path))
+    labels = None if labels_path is None else _read(labels_path, _LABELS, len(images))
+    return make_part(images, labels, str(path))
 
 
 def read_idx_test_file(path: Path) -> Part | None:
@@ -172,11 +189,12 @@ def read_idx_folder(folder: Path) -> Source:
     return Source(train, test)
 
 
-def _read(path: Path, dimensions: int) -> Images:
-    content = path.read_bytes()
-    if content.startswith(_GZIP_MAGIC) or path.suffix == ".gz":
-        content = gunzip(content, str(path))
-    return decode_idx(content, dimensions, str(path))
+def _read(path: Path, dimensions: int, count: int | None = None) -> Images:
+    with path.open("rb") as file:
+        if path.suffix != ".gz" and not file.peek(2).startswith(_GZIP_MAGIC):
+            return decode_idx(file, dimensions, str(path), count)
+        with gunzipped(file, str(path)) as unzipped:
+            return decode_idx(unzipped, dimensions, str(path), count)
 
 
 def _existing(folder: Path, name: str) -> Path | None:

@@ -5,12 +5,13 @@ LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document rec
 
 from __future__ import annotations
 
+import io
 from importlib.resources import files
 from typing import Literal
 
 from digitvae.data.arrays import Images, Part, make_part
 from digitvae.data.checksums import verify_content
-from digitvae.data.idx import decode_idx, gunzip
+from digitvae.data.idx import decode_idx, gunzipped
 
 
 def read_mnist(part: Literal["train", "t10k"]) -> Part:
@@ -32,6 +33,7 @@ def read_mnist(part: Literal["train", "t10k"]) -> Part:
 
 
 def _decode(name: str, dimensions: int) -> Images:
-    content = gunzip(files("digitvae.data").joinpath("files", name).read_bytes(), name)
+    with files("digitvae.data").joinpath("files", name).open("rb") as file, gunzipped(file, name) as unzipped:
+        content = unzipped.read()
     verify_content(name, content)
-    return decode_idx(content, dimensions, name)
+    return decode_idx(io.BytesIO(content), dimensions, name)
