@@ -11,7 +11,6 @@ from scipy import special, stats
 from digitvae.data import Dataset, fixed_bits
 from digitvae.evaluation import evaluate, protocol
 from digitvae.evaluation.likelihood import likelihood_terms
-from digitvae.evaluation.quick import mean_squared_error, pca_mse
 
 pytestmark = pytest.mark.backend
 
@@ -152,26 +151,6 @@ def test_every_prior_can_be_measured(make_vae, dataset, prior):
     vae = make_vae(prior=prior, likelihood="discretised_logistic", images=dataset.train_images)
     test = evaluate(vae, dataset, draws=2, nll_draws=3)["test"]
     assert all(np.isfinite(value) for value in test.values())
-
-
-def test_mean_squared_error_over_all_pixels(blobs):
-    a, b = blobs(2300), blobs(2300, seed=1)
-    expected = np.mean(((a.astype(float) - b) / 255) ** 2)
-    assert mean_squared_error(a, b) == pytest.approx(expected, rel=1e-9)
-    assert mean_squared_error(a, a) == 0
-
-
-@pytest.mark.parametrize("components", [1, 5, 30])
-def test_pca_error_is_that_of_the_leading_directions(blobs, components):
-    train, test = (blobs(n, seed=s).reshape(n, -1).astype(float) / 255 for n, s in ((50, 0), (10, 1)))
-    mean = train.mean(axis=0)
-    directions = np.linalg.svd(train - mean, full_matrices=False)[2][:components]
-    expected = np.mean((test - mean - (test - mean) @ directions.T @ directions) ** 2)
-    assert pca_mse(blobs(50), blobs(10, seed=1), components) == pytest.approx(expected, rel=1e-4)
-
-
-def test_pca_takes_what_there_is(blobs):
-    assert pca_mse(blobs(3), blobs(3), 40) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_curve_is_the_bound_with_fewer_draws(make_vae, bits):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from digitvae.metrics import bootstrap_interval, paired_difference, statistics
+from digitvae.metrics import bootstrap_interval, paired_difference
 
 
 def test_interval_agrees_with_scipys_percentile_bootstrap():
@@ -52,19 +52,6 @@ def test_higher_level_is_wider():
     values = np.random.default_rng(0).normal(size=60)
     narrow, wide = bootstrap_interval(values, level=0.5), bootstrap_interval(values, level=0.99)
     assert wide[0] < narrow[0] < narrow[1] < wide[1]
-
-
-def test_chunks_do_not_change_the_result(monkeypatch):
-    values = np.random.default_rng(0).normal(size=37)
-    whole = bootstrap_interval(values, resamples=101)
-    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 3 * 37)
-    assert bootstrap_interval(values, resamples=101) == whole
-
-
-def test_one_resample_may_exceed_a_chunk(monkeypatch):
-    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 10)
-    low, high = bootstrap_interval(np.arange(30.0), resamples=50)
-    assert 5 < low < 14.5 < high < 24
 
 
 def test_paired_difference_cancels_what_the_images_share():

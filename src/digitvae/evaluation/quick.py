@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from digitvae.data import Dataset
 from digitvae.evaluation.likelihood import likelihood_terms
 from digitvae.evaluation.protocols import (
@@ -16,6 +14,7 @@ from digitvae.evaluation.protocols import (
     measured_images,
     protocol,
 )
+from digitvae.metrics import mse_per_image, pca_errors
 from digitvae.model import VAE
 
 
@@ -66,57 +65,7 @@ def evaluate(
             "nll_k": nll_draws,
             "nll_images": len(subset),
             "bits_per_dim": nll / (math.prod(vae.image_shape) * math.log(2)),
-            "mse": mean_squared_error(dataset.test_images, vae.reconstruct(dataset.test_images)),
-            "pca_mse": pca_mse(dataset.train_images, dataset.test_images, vae.latent_dim),
+            "mse": float(mse_per_image(dataset.test_images, vae.reconstruct(dataset.test_images)).mean()),
+            "pca_mse": float(pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)[-1]),
         },
     }
-
-
-def mean_squared_error(images: np.ndarray, others: np.ndarray) -> float:
-    """Return the mean over images and pixels of the squared difference, pixels in [0, 1].
-
-    Args:
-        images: uint8 (n, height, width).
-        others: uint8 (n, height, width).
-    """
-    total = sum(
-        float(np.square((images[i : i + 1000].astype("float64") - others[i : i + 1000]) / 255).sum())
-        for i in range(0, len(images), 1000)
-    )
-    return total / images.size
-
-
-def pca_mse(train_images: np.ndarray, test_images: np.ndarray, components: int) -> float:
-    """Return the test reconstruction error of principal components fitted on the training images.
-
-    Args:
-        train_images: uint8 (n, height, width).
-        test_images: uint8 (m, height, width).
-        components: how many; fewer where the data have no more.
-
-    Returns:
-        The mean squared error per pixel of [0, 1].
-    """
-    return float(pca_errors(train_images, test_images, components)[-1])
-
-
-def pca_errors(train_images: np.ndarray, test_images: np.ndarray, components: int) -> np.ndarray:
-    """Return the test reconstruction errors of 1 to so many principal components of the training images.
-
-    Args:
-        train_images: uint8 (n, height, width).
-        test_images: uint8 (m, height, width).
-        components: how many at most; those that the data do not have change nothing.
-
-    Returns:
-        The mean squared errors per pixel of [0, 1], float64 (components,).
-    """
-    from sklearn.decomposition import PCA
-
-    train = train_images.reshape(len(train_images), -1).astype("float32") / 255
-    test = test_images.reshape(len(test_images), -1).astype("float32") / 255
-    pca = PCA(min(components, *train.shape), random_state=0).fit(train)
-    # Each component takes the square of its score off the squared distance to the mean.
-    left = np.square(test - pca.mean_).mean() * test.shape[1]
-    errors = (left - np.cumsum(np.square(pca.transform(test), dtype="float64").mean(axis=0))) / test.shape[1]
-    return np.pad(np.maximum(errors, 0), (0, components - len(errors)), mode="edge")

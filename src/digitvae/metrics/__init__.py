@@ -6,7 +6,7 @@ SciPy, scikit-learn and scikit-image are imported when first needed.
 
 from __future__ import annotations
 
-from digitvae.metrics.images import mse_per_image, psnr, ssim
+from digitvae.metrics.images import mse_per_image, pca_errors, psnr, ssim
 from digitvae.metrics.latents import (
     active_units,
     aggregate_mismatch,
@@ -42,6 +42,7 @@ __all__ = [
     "mse_per_image",
     "nearest_neighbours",
     "paired_difference",
+    "pca_errors",
     "precision_recall_density_coverage",
     "psnr",
     "ssim",
