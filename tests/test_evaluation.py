@@ -11,7 +11,7 @@ from scipy import special, stats
 from digitvae.data import Dataset, fixed_bits
 from digitvae.evaluation import evaluate, protocol
 from digitvae.evaluation.likelihood import image_bounds
-from digitvae.evaluation.quick import mean_squared_error, pca_mse, regression_estimate
+from digitvae.metrics import regression_estimate
 
 pytestmark = pytest.mark.backend
 
@@ -128,23 +128,6 @@ def test_more_images_than_there_are_means_all(vae, dataset):
     assert test["nll"] == pytest.approx(-bound.mean(), abs=1e-6)
 
 
-def test_the_luck_of_a_subset_cancels():
-    # Like ELBO and NLL of images: 20 nats of spread in common, one of their own.
-    rng = np.random.default_rng(0)
-    covered, errors, plain = 0, [], []
-    for _ in range(400):
-        controls = rng.normal(90, 20, 2000)
-        values = 0.97 * controls - 1 + rng.normal(0, 1, 2000)
-        chosen = rng.choice(2000, 200, replace=False)
-        estimate, (low, high) = regression_estimate(values[chosen], controls[chosen], controls)
-        covered += low <= values.mean() <= high
-        errors.append(estimate - values.mean())
-        plain.append(values[chosen].mean() - values.mean())
-    assert 0.92 < covered / 400 < 0.98
-    assert abs(np.mean(errors)) < 3 * np.std(errors) / 20
-    assert np.std(plain) > 10 * np.std(errors)
-
-
 @pytest.mark.parametrize("name", ["draws", "nll_draws", "nll_images"])
 def test_counts_below_one_are_refused(vae, dataset, name):
     with pytest.raises(ValueError, match=f"Expected {name} to be at least 1. Received: {name}=0"):
@@ -175,26 +158,6 @@ def test_every_prior_can_be_measured(make_vae, dataset, prior):
     test = evaluate(vae, dataset, draws=2, nll_draws=3)["test"]
     assert test.pop("nll_estimate_interval") is None
     assert all(np.isfinite(value) for value in test.values())
-
-
-def test_mean_squared_error_over_all_pixels(blobs):
-    a, b = blobs(2300), blobs(2300, seed=1)
-    expected = np.mean(((a.astype(float) - b) / 255) ** 2)
-    assert mean_squared_error(a, b) == pytest.approx(expected, rel=1e-9)
-    assert mean_squared_error(a, a) == 0
-
-
-@pytest.mark.parametrize("components", [1, 5, 30])
-def test_pca_error_is_that_of_the_leading_directions(blobs, components):
-    train, test = (blobs(n, seed=s).reshape(n, -1).astype(float) / 255 for n, s in ((50, 0), (10, 1)))
-    mean = train.mean(axis=0)
-    directions = np.linalg.svd(train - mean, full_matrices=False)[2][:components]
-    expected = np.mean((test - mean - (test - mean) @ directions.T @ directions) ** 2)
-    assert pca_mse(blobs(50), blobs(10, seed=1), components) == pytest.approx(expected, rel=1e-4)
-
-
-def test_pca_takes_what_there_is(blobs):
-    assert pca_mse(blobs(3), blobs(3), 40) == pytest.approx(0, abs=1e-6)
 
 
 def test_the_curve_is_the_bound_with_fewer_draws(make_vae, bits):

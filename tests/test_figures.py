@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import os
 import subprocess
 import sys
@@ -385,8 +386,8 @@ def test_failing_while_writing_leaves_the_old_file_alone(
     target = tmp_path / "samples.png"
     target.write_bytes(b"old")
 
-    def half(path: Path, **_: object) -> None:
-        Path(path).write_bytes(b"\x89PNG half")
+    def half(buffer: io.BytesIO, **_: object) -> None:
+        buffer.write(b"\x89PNG half")
         raise error
 
     monkeypatch.setattr(figure, "savefig", half)

@@ -2,10 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from digitvae.metrics import images as module
-from digitvae.metrics import mse_per_image, psnr, ssim
+from digitvae.metrics import mse_per_image, pca_errors, psnr, ssim
 
 
 @pytest.fixture
@@ -69,12 +70,52 @@ def test_ssim_of_one_small_window_by_hand(make_images):
     assert ssim(x[None], y[None]) == pytest.approx(expected, rel=1e-9)
 
 
-def test_chunks_do_not_change_the_result(monkeypatch, pair):
-    whole = mse_per_image(*pair)
-    monkeypatch.setattr(module, "_PIXELS", 2 * 28 * 24)
-    np.testing.assert_array_equal(mse_per_image(*pair), whole)
-    monkeypatch.setattr(module, "_PIXELS", 1)
-    np.testing.assert_array_equal(mse_per_image(*pair), whole)
+@pytest.fixture
+def blurred(make_images) -> tuple[np.ndarray, np.ndarray]:
+    """Images of which few directions explain most, as of digits: 60 to fit and 40 to measure, (13, 11)."""
+    smooth = gaussian_filter(make_images(100).astype(float), (0, 2, 2))
+    spread = 127 + 4 * (smooth - smooth.mean())
+    return tuple(np.split(np.clip(spread, 0, 255).astype(np.uint8), [60]))
+
+
+def test_pca_errors_are_those_of_the_singular_vectors(blurred):
+    train, test = (images.reshape(len(images), -1) / 255 for images in blurred)
+    mean = train.mean(axis=0)
+    directions = np.linalg.svd(train - mean, full_matrices=False)[2]
+    expected = [
+        np.mean((test - mean - (test - mean) @ directions[:k].T @ directions[:k]) ** 2) for k in range(1, 60)
+    ]
+    found = pca_errors(*blurred, 59)
+    assert found[39] < found[0] / 10
+    # The tolerance is a thousand times finer than float32.
+    np.testing.assert_allclose(found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("components", [1, 30, 59])
+def test_pca_of_large_images_is_the_same_without_a_matrix(monkeypatch, blurred, components):
+    expected = pca_errors(*blurred, components)
+    monkeypatch.setattr(module, "_LARGEST_MATRIX", 0)
+    np.testing.assert_allclose(pca_errors(*blurred, components), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("largest", [0, 4096])
+def test_components_that_the_training_images_lack_change_nothing(monkeypatch, make_images, largest):
+    monkeypatch.setattr(module, "_LARGEST_MATRIX", largest)
+    train, test = make_images(3), make_images(5, seed=1)
+    errors = pca_errors(train, test, 40)
+    assert (np.diff(errors[:2]) < 0).all()
+    np.testing.assert_array_equal(errors[2:], errors[1])
+    assert pca_errors(train, train, 2)[-1] == pytest.approx(0, abs=1e-15)
+    # Without any variation only the mean is left.
+    constant = pca_errors(np.repeat(train[:1], 4, axis=0), test, 3)
+    np.testing.assert_allclose(constant, mse_per_image(test, np.repeat(train[:1], 5, axis=0)).mean())
+
+
+def test_pca_refuses_other_sizes_and_no_component(refused, make_images):
+    with refused("(13, 11) and (9, 11)"):
+        pca_errors(make_images(4), make_images(4, height=9), 2)
+    with refused("components=0"):
+        pca_errors(make_images(4), make_images(4), 0)
 
 
 @pytest.mark.parametrize("function", [mse_per_image, psnr, ssim])

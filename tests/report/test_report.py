@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import re
+import statistics
 import subprocess
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -17,7 +19,9 @@ import pytest
 from PIL import Image
 
 from digitvae import figures
-from digitvae.report import ReportEntry, table, write_report
+from digitvae.report import ReportEntry, references, table, write_report
+
+ROOT = Path(__file__).parents[2]
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 HOSTILE = "<script>alert('x')</script>\"&{{ 7 * 7 }}<img src=//evil>"
@@ -329,12 +333,26 @@ def test_references_stand_beside_their_own_protocol(
         key: next(i for name, i in by_name.items() if name.startswith(key))
         for key in ("runthis report", "NVAE", "NumPyro", "pythae")
     }
-    assert place["NVAE"] == place["NumPyro"]
+    assert place["NVAE"] == place["NumPyro"] == place["pythae"]
     assert (place["NVAE"] == place["runthis report"]) == (protocol == "dynamic")
-    assert place["pythae"] not in (place["NVAE"], place["runthis report"])
-    for key in ("NVAE", "pythae"):
-        name = "dynamic" if key == "NVAE" else "grey-cross-entropy"
-        assert f"rotocol {name} " in page.captions[place[key]]
+    assert "rotocol dynamic " in page.captions[place["NVAE"]]
+    assert f"rotocol {protocol} " in page.captions[place["runthis report"]]
+
+
+def test_measured_references_are_those_of_the_results_file() -> None:
+    results = [json.loads(path.read_text()) for path in (ROOT / "benchmarks/results").rglob("speedrun.json")]
+    [measured] = [found for found in results if found["date"].startswith(references.DATE)]
+    for system, name in {
+        "numpyro": "NumPyro",
+        "pytorch": "PyTorch",
+        "pythae": "pythae",
+        "keras": "Keras",
+    }.items():
+        [known] = [found for found in references.REFERENCES if found.name.startswith(name)]
+        last = [run["curve"][-1] for run in measured["systems"][system]["runs"]]
+        assert known.bound == round(statistics.median(row["neg_elbo"] for row in last), 2)
+        assert {f"{row['epoch']} epochs" for row in last} == {known.training}
+        assert references.MEASURED in known.source
 
 
 def test_references_are_sorted_with_the_run(

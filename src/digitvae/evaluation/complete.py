@@ -19,7 +19,6 @@ from digitvae.evaluation.protocols import (
     measured_images,
     protocol,
 )
-from digitvae.evaluation.quick import pca_errors
 from digitvae.evaluation.refinement import refine_posteriors
 from digitvae.evaluation.samples import mixture_samples, score_samples
 from digitvae.model import VAE
@@ -96,7 +95,7 @@ def evaluate_fully(
         codes, log_scales = vae.encode_posterior(dataset.test_images)
         reconstructed = vae.decode(codes)
         errors = metrics.mse_per_image(dataset.test_images, reconstructed)
-        principal = pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)
+        principal = metrics.pca_errors(dataset.train_images, dataset.test_images, vae.latent_dim)
         test = _likelihood(terms, samples, vae) | {
             "mse": float(errors.mean()),
             "psnr": metrics.psnr(dataset.test_images, reconstructed),

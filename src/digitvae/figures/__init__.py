@@ -11,7 +11,7 @@ from digitvae.figures.canvas import load_matplotlib
 from digitvae.figures.curves import training_curves
 from digitvae.figures.evaluation import latent_map, nats_per_latent, nll_curve, rate_distortion
 from digitvae.figures.mosaics import interpolations, latent_grid, neighbours, reconstructions, samples
-from digitvae.figures.output import can_show, save, show
+from digitvae.figures.output import can_show, png, save, show
 
 __all__ = [
     "can_show",
@@ -22,6 +22,7 @@ __all__ = [
     "nats_per_latent",
     "neighbours",
     "nll_curve",
+    "png",
     "rate_distortion",
     "reconstructions",
     "samples",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
@@ -39,9 +40,23 @@ def save(figure: Figure, path: str | os.PathLike[str], dpi: float = 150) -> None
         raise FileNotFoundError(
             f"Expected a path in a folder that exists. Received: path={os.fspath(path)!r}"
         )
-    with written_whole(target) as temporary, style(), sharp(figure, dpi):
+    content = png(figure, dpi)
+    with written_whole(target) as temporary:
+        temporary.write_bytes(content)
+
+
+def png(figure: Figure, dpi: float = 150) -> bytes:
+    """Return a figure as the bytes of a PNG file, the same whatever the user's settings of Matplotlib.
+
+    Args:
+        figure: any Matplotlib figure.
+        dpi: dots per inch.
+    """
+    buffer = io.BytesIO()
+    with style(), sharp(figure, dpi):
         # Without the version of Matplotlib in it, the same figure gives the same bytes.
-        figure.savefig(temporary, format="png", dpi=dpi, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def can_show() -> bool:

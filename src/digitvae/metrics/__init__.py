@@ -6,7 +6,7 @@ SciPy, scikit-learn and scikit-image are imported when first needed.
 
 from __future__ import annotations
 
-from digitvae.metrics.images import mse_per_image, psnr, ssim
+from digitvae.metrics.images import mse_per_image, pca_errors, psnr, ssim
 from digitvae.metrics.latents import (
     active_units,
     aggregate_mismatch,
@@ -24,7 +24,7 @@ from digitvae.metrics.samples import (
     nearest_neighbours,
     precision_recall_density_coverage,
 )
-from digitvae.metrics.statistics import bootstrap_interval, paired_difference
+from digitvae.metrics.statistics import bootstrap_interval, paired_difference, regression_estimate
 
 __all__ = [
     "active_units",
@@ -42,7 +42,9 @@ __all__ = [
     "mse_per_image",
     "nearest_neighbours",
     "paired_difference",
+    "pca_errors",
     "precision_recall_density_coverage",
     "psnr",
+    "regression_estimate",
     "ssim",
 ]

@@ -8,8 +8,8 @@ from typing import Literal, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.metrics._checks import Floats, Indices, as_labels, as_points, check_count, check_same_width
-from digitvae.metrics._distances import row_blocks, squared_distances
+from digitvae.metrics._checks import Floats, Indices, as_floats, as_labels, as_two_sets, check_count
+from digitvae.metrics._distances import distance_blocks
 
 
 class Mismatch(TypedDict):
@@ -37,7 +37,7 @@ def active_units(means: npt.ArrayLike, threshold: float = 0.01) -> int:
         ValueError: fewer than 2 images, or means that are not finite or not (n, d).
     """
     # Var_x(E[z|x]) > threshold
-    return int((as_points(means, "means", at_least=2).var(axis=0) > threshold).sum())
+    return int((as_floats(means, "means", at_least=2).var(axis=0) > threshold).sum())
 
 
 def linear_probe(
@@ -117,7 +117,7 @@ def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int
     Raises:
         ValueError: shapes that do not fit together or values that are not finite.
     """
-    points = as_points(latents, "latents")
+    points = as_floats(latents, "latents")
     names, classes = np.unique(as_labels(labels, len(points), "labels"), return_inverse=True)
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
@@ -152,7 +152,7 @@ def map_2d(
     if method not in ("tsne", "pca"):
         raise ValueError(f"Expected method 'tsne' or 'pca'. Received: method={method!r}")
     check_count(points, 1, None, "points")
-    codes = as_points(latents, "latents")
+    codes = as_floats(latents, "latents")
     indices = np.linspace(0, len(codes), min(points, len(codes)), endpoint=False).astype(np.int64)
     codes = codes[indices]
     if codes.shape[1] <= 2:
@@ -192,7 +192,7 @@ def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> Mismatch:
     Raises:
         ValueError: not more rows than columns, or values that are not finite or not (n, d).
     """
-    noise = as_points(latents_noise, "latents_noise", at_least=2)
+    noise = as_floats(latents_noise, "latents_noise", at_least=2)
     count, dim = noise.shape
     if count <= dim:
         raise ValueError(f"Expected more rows than columns of latents_noise. Received: shape={noise.shape}")
@@ -219,8 +219,7 @@ def _labelled(
     test_latents: npt.ArrayLike,
     test_labels: npt.ArrayLike,
 ) -> tuple[Floats, Indices, Floats, Indices]:
-    train, test = as_points(train_latents, "train_latents"), as_points(test_latents, "test_latents")
-    check_same_width(train, test, "train_latents and test_latents")
+    train, test = as_two_sets(train_latents, test_latents, ("train_latents", "test_latents"))
     classes = as_labels(train_labels, len(train), "train_labels")
     return train, classes, test, as_labels(test_labels, len(test), "test_labels")
 
@@ -249,5 +248,4 @@ def _gaussian_kl(noise: Floats) -> float:
 
 def _mean_distance(a: Floats, b: Floats) -> float:
     """Return the mean of |a_i - b_j| over all pairs."""
-    total = sum(float(np.sqrt(squared_distances(a[rows], b)).sum()) for rows in row_blocks(len(a), len(b)))
-    return total / (len(a) * len(b))
+    return sum(float(np.sqrt(squares).sum()) for _, squares in distance_blocks(a, b)) / (len(a) * len(b))

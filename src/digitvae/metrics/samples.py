@@ -6,6 +6,7 @@ take pixels.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TypedDict
 
 import numpy as np
@@ -15,14 +16,13 @@ from digitvae.metrics._checks import (
     Floats,
     Images,
     Indices,
+    as_floats,
     as_images,
-    as_points,
-    as_values,
+    as_two_sets,
     check_count,
-    check_same_size,
-    check_same_width,
+    check_equal,
 )
-from digitvae.metrics._distances import row_blocks, slices, squared_distances
+from digitvae.metrics._distances import distance_blocks
 
 # A block of pixel distances is at most 2,000 x 2,000, and fewer where the images are large.
 _BLOCK_IMAGES, _BLOCK_PIXELS = 2000, 1 << 22
@@ -55,7 +55,7 @@ def frechet_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     Raises:
         ValueError: shapes that do not fit together, too few rows, or values that are not finite.
     """
-    first, second = _features(a, b, "a", "b", at_least=2)
+    first, second = as_two_sets(a, b, ("a", "b"), at_least=2)
     # |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2). With S = R'R, the eigenvalues of S_a S_b are the
     # squared singular values of R_a R_b', so that the last trace is the sum of these singular values.
     shift = first.mean(axis=0) - second.mean(axis=0)
@@ -90,7 +90,7 @@ def kernel_distance(
     Raises:
         ValueError: shapes that do not fit together, too large a subset, or values that are not finite.
     """
-    first, second = _features(a, b, "a", "b", at_least=2)
+    first, second = as_two_sets(a, b, ("a", "b"), at_least=2)
     check_count(subsets, 1, None, "subsets")
     check_count(subset_size, 2, min(len(first), len(second)), "subset_size")
     check_count(degree, 1, None, "degree")
@@ -126,7 +126,7 @@ def precision_recall_density_coverage(
     Raises:
         ValueError: shapes that do not fit together, too many neighbours, or values that are not finite.
     """
-    truth, made = _features(real, fake, "real", "fake", at_least=2)
+    truth, made = as_two_sets(real, fake, ("real", "fake"), at_least=2)
     check_count(neighbours, 1, min(len(truth), len(made)) - 1, "neighbours")
     # Distances do not depend on the origin, but their rounding does.
     centre = truth.mean(axis=0)
@@ -135,8 +135,7 @@ def precision_recall_density_coverage(
     truth_radii, made_radii = (_squared_radii(points, neighbours) for points in (truth, made))
     balls = np.zeros(len(made), np.int64)
     recalled = covered = 0
-    for rows in row_blocks(len(truth), len(made)):
-        squares = squared_distances(truth[rows], made)
+    for rows, squares in distance_blocks(truth, made):
         recalled += int((squares < made_radii).any(axis=1).sum())
         within = squares < truth_radii[rows, None]
         covered += int(within.any(axis=1).sum())
@@ -171,17 +170,18 @@ def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None 
     if reference is None:
         expected = np.full(classes, 1 / classes)
     else:
-        expected = as_values(reference, "reference")
+        expected = as_floats(reference, "reference", ndim=1, at_least=2)
         if len(expected) != classes or expected.min() < 0 or abs(expected.sum() - 1) > 1e-3:
             raise ValueError(
                 f"Expected reference as {classes} fractions of sum 1. "
                 f"Received: {len(expected)} of sum {expected.sum():g}, the least {expected.min():g}"
             )
     fractions = np.bincount(rows.argmax(axis=1), minlength=classes) / count
-    present = fractions[fractions > 0]
+    from scipy.stats import entropy
+
     return {
         "fractions": fractions,
-        "entropy": float(np.sum(present * -np.log(present))),
+        "entropy": float(entropy(fractions)),
         "total_variation": float(np.abs(fractions - expected).sum() / 2),
     }
 
@@ -219,25 +219,24 @@ def nearest_neighbours(samples: npt.ArrayLike, train: npt.ArrayLike, k: int = 1)
         ValueError: arrays that are not images of one size, or too large a k.
     """
     queries, images = as_images(samples, "samples"), as_images(train, "train")
-    check_same_size(queries, images, "samples and train")
+    check_equal(queries.shape[1:], images.shape[1:], "samples and train of one size in pixels")
     check_count(k, 1, len(images), "k")
-    indices = np.empty((len(queries), k), np.int64)
-    squares = np.empty((len(queries), k))
+    from sklearn.metrics.pairwise import euclidean_distances
+    from sklearn.utils import gen_batches
+
     step = max(1, min(_BLOCK_IMAGES, _BLOCK_PIXELS // images[0].size))
-    for rows in slices(len(queries), step):
-        # Grey levels are integers, for which the products and sums in float64 are exact.
-        block = _flat(queries[rows])
-        found: Indices = np.empty((len(block), 0), np.int64)
-        nearest: Floats = np.empty((len(block), 0))
-        for columns in slices(len(images), step):
-            far = squared_distances(block, _flat(images[columns]))
-            close = np.argpartition(far, min(k, far.shape[1]) - 1, axis=1)[:, :k]
-            found = np.hstack([found, close + columns.start])
-            nearest = np.hstack([nearest, np.take_along_axis(far, close, axis=1)])
-            order = np.argsort(nearest, axis=1, kind="stable")[:, :k]
-            found = np.take_along_axis(found, order, axis=1)
-            nearest = np.take_along_axis(nearest, order, axis=1)
-        indices[rows], squares[rows] = found, nearest
+    indices, squares = np.empty((len(queries), k), np.int64), np.empty((len(queries), k))
+    for rows in gen_batches(len(queries), step):
+        block, close, far = _flat(queries[rows]), [], []
+        for columns in gen_batches(len(images), step):
+            # Grey levels are integers, for which the products and sums in float64 are exact.
+            distances = euclidean_distances(block, _flat(images[columns]), squared=True)
+            nearest = np.argpartition(distances, min(k, distances.shape[1]) - 1)[:, :k]
+            close.append(nearest + columns.start)
+            far.append(np.take_along_axis(distances, nearest, axis=1))
+        order = np.argsort(np.hstack(far), kind="stable")[:, :k]
+        indices[rows] = np.take_along_axis(np.hstack(close), order, axis=1)
+        squares[rows] = np.take_along_axis(np.hstack(far), order, axis=1)
     return indices, np.sqrt(squares) / 255
 
 
@@ -281,14 +280,6 @@ def memorisation(samples: npt.ArrayLike, test: npt.ArrayLike, train: npt.ArrayLi
     }
 
 
-def _features(
-    a: npt.ArrayLike, b: npt.ArrayLike, name_a: str, name_b: str, at_least: int
-) -> tuple[Floats, Floats]:
-    first, second = as_points(a, name_a, at_least), as_points(b, name_b, at_least)
-    check_same_width(first, second, f"{name_a} and {name_b}")
-    return first, second
-
-
 def _covariance_root(points: Floats) -> Floats:
     """Return R (min(n, f), f) with R'R the unbiased covariance of the points."""
     root: Floats = np.linalg.qr((points - points.mean(axis=0)) / np.sqrt(len(points) - 1)).R
@@ -296,23 +287,15 @@ def _covariance_root(points: Floats) -> Floats:
 
 
 def _kernel(x: Floats, y: Floats, degree: int) -> Floats:
-    base = x @ y.T / x.shape[1] + 1
-    power = base.copy()
-    for _ in range(degree - 1):  # some ten times faster than a general power
-        power *= base
-    return power
+    # Products are some ten times faster than a general power.
+    return reduce(np.multiply, [x @ y.T / x.shape[1] + 1] * degree)
 
 
 def _squared_radii(points: Floats, neighbours: int) -> Floats:
     """Return each point's squared distance to its k-th nearest other point, (n,)."""
-    radii = np.empty(len(points))
-    for rows in row_blocks(len(points), len(points)):
-        squares = squared_distances(points[rows], points)
-        # A point is not its own neighbour.
-        squares[np.arange(len(squares)), np.arange(rows.start, rows.stop)] = np.inf
-        squares.partition(neighbours - 1, axis=1)
-        radii[rows] = squares[:, neighbours - 1]
-    return radii
+    # The nearest of all is the point itself.
+    blocks = distance_blocks(points, points)
+    return np.concatenate([np.partition(squares, neighbours)[:, neighbours].copy() for _, squares in blocks])
 
 
 def _flat(images: Images) -> Floats:
@@ -324,7 +307,7 @@ def _nearest(samples: Images, images: Images) -> Floats:
 
 
 def _probabilities(probabilities: npt.ArrayLike) -> Floats:
-    rows = as_points(probabilities, "probabilities")
+    rows = as_floats(probabilities, "probabilities")
     if rows.shape[1] < 2 or rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError(
             "Expected probabilities (n, classes) of sum 1 a row. "

@@ -1,15 +1,13 @@
-"""How sure a mean over test images is."""
+"""Confidence intervals of means over test images."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.metrics._checks import as_values, check_count
-from digitvae.metrics._distances import slices
-
-# So many images are drawn at a time, which bounds the memory (some 16 MB) whatever the number of resamples.
-_DRAWN_AT_ONCE = 1 << 20
+from digitvae.metrics._checks import Floats, as_floats, check_count, check_equal
 
 
 def bootstrap_interval(
@@ -20,7 +18,7 @@ def bootstrap_interval(
     The same seed and number of images resample the same images, whatever the values are.
 
     Args:
-        values: real (n,), one number an image, n at least 2.
+        values: real (n,), one number per image, n at least 2.
         resamples: how many times n images are drawn with replacement.
         level: probability that the interval should hold, between 0 and 1.
         seed: of the draws.
@@ -31,18 +29,15 @@ def bootstrap_interval(
     Raises:
         ValueError: fewer than 2 values, values that are not finite, no resample, or a level outside (0, 1).
     """
-    sample = as_values(values, "values")
+    sample = as_floats(values, "values", ndim=1, at_least=2)
     check_count(resamples, 1, None, "resamples")
     if not 0 < level < 1:
         raise ValueError(f"Expected level between 0 and 1. Received: level={level}")
     # Sums of deviations from the mean keep digits that sums of large values of one sign would lose.
     centre = sample.mean()
     deviations = sample - centre
-    generator = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for rows in slices(resamples, max(1, _DRAWN_AT_ONCE // len(sample))):
-        drawn = generator.integers(len(sample), size=(rows.stop - rows.start, len(sample)))
-        means[rows] = deviations[drawn].mean(axis=1)
+    count, generator = len(sample), np.random.default_rng(seed)
+    means = [deviations[generator.integers(count, size=count)].mean() for _ in range(resamples)]
     low, high = centre + np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -56,7 +51,7 @@ def paired_difference(
     the interval is far narrower than two separate ones suggest.
 
     Args:
-        a: real (n,), one number an image.
+        a: real (n,), one number per image.
         b: real (n,), another number of the same image.
         resamples: how many times n images are drawn with replacement.
         level: probability that the interval should hold, between 0 and 1.
@@ -68,10 +63,34 @@ def paired_difference(
     Raises:
         ValueError: not as many values in a as in b, and all that `bootstrap_interval` refuses.
     """
-    first, second = as_values(a, "a"), as_values(b, "b")
-    if len(first) != len(second):
-        raise ValueError(
-            f"Expected a and b for the same images. Received: {len(first)} and {len(second)} values"
-        )
+    first, second = as_floats(a, "a", ndim=1, at_least=2), as_floats(b, "b", ndim=1, at_least=2)
+    check_equal(len(first), len(second), "a and b with the same number of images")
     difference = first - second
     return float(difference.mean()), *bootstrap_interval(difference, resamples, level, seed)
+
+
+def regression_estimate(
+    values: Floats, controls: Floats, every_control: Floats
+) -> tuple[float, list[float] | None]:
+    """Estimate a mean over all images from some, with a quantity known of all as control variate.
+
+    The regression estimator of survey sampling (Cochran 1977, chapter 7): an easy subset has easy controls,
+    and the luck of the subset cancels as far as values and controls are correlated.
+
+    Args:
+        values: of the chosen images, (m,).
+        controls: of the same images, (m,).
+        every_control: of all images, (n,).
+
+    Returns:
+        The estimate, and the 95% interval of the mean over all images; None where fewer than three images,
+        or all of them, were measured.
+    """
+    count, total = len(values), len(every_control)
+    if count == total or count < 3:
+        return float(values.mean()), None
+    slope = np.cov(values, controls)[0, 1] / max(float(controls.var(ddof=1)), 1e-12)
+    estimate = float(values.mean() + slope * (every_control.mean() - controls.mean()))
+    residuals = values - values.mean() - slope * (controls - controls.mean())
+    error = math.sqrt((1 - count / total) / count * float(np.square(residuals).sum()) / (count - 2))
+    return estimate, [estimate - 1.96 * error, estimate + 1.96 * error]

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from digitvae.files import written_whole
 from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.formats import count, duration, negated, number, significant, with_interval
-from digitvae.report.layout import Column, grouped
-from digitvae.report.nats import per_class
-from digitvae.report.numbers import tables
+from digitvae.report.formats import count, duration, negated, number, significant
+from digitvae.report.layout import estimate, grouped
 from digitvae.report.pictures import picture
-from digitvae.report.quality import class_balance
-from digitvae.report.references import OTHER_PROTOCOLS, REFERENCES
+from digitvae.report.references import REFERENCES
+from digitvae.report.tables import class_balance, per_class, tables
 
 REFERENCE_DATA = "mnist"
 """The data that the references are of, as configs call them."""
@@ -48,17 +46,8 @@ def write_report(path: str | Path, entries: Sequence[ReportEntry]) -> Path:
 
 
 @dataclass(frozen=True)
-class Card:
-    """A headline number."""
-
-    label: str
-    value: str
-    detail: str
-
-
-@dataclass(frozen=True)
 class Rival:
-    """A row of a table of references; `run` marks a run of the report."""
+    """A row of a table of references; `run` marks a run of the report, `order` sorts the rows."""
 
     name: str
     source: str
@@ -66,20 +55,17 @@ class Rival:
     nll: str | None
     k: str | None
     training: str | None
-    run: bool
     order: float
+    run: bool = False
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The runs of one protocol among the references of that protocol."""
+    """The references of one protocol, with the runs of that protocol and data among them, the best first."""
 
     protocol: str
-    kind: str
-    data: str
     rivals: list[Rival]
-    comparable: bool
-    bound: str = "-ELBO"
+    data: str = REFERENCE_DATA
 
 
 def _render(entries: Sequence[ReportEntry]) -> str:
@@ -93,7 +79,6 @@ def _render(entries: Sequence[ReportEntry]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["signed"] = _signed
-    environment.filters["bands"] = _bands
     folder = resources.files(__package__)
     template = environment.from_string(folder.joinpath("report.html.jinja").read_text(encoding="utf-8"))
     style = folder.joinpath("report.css").read_text(encoding="utf-8")
@@ -102,6 +87,7 @@ def _render(entries: Sequence[ReportEntry]) -> str:
         style=style,
         title=entries[0].name if len(entries) == 1 else f"{len(entries)} runs compared",
         kinds=PROTOCOLS,
+        reference_data=REFERENCE_DATA,
         runs=[
             {
                 "name": entry.name,
@@ -115,7 +101,11 @@ def _render(entries: Sequence[ReportEntry]) -> str:
         ],
         tables=tables(entries),
         standings=standings,
-        others=_others({standing.protocol for standing in standings}),
+        others=[
+            Standing(protocol, known)
+            for protocol in PROTOCOLS
+            if protocol not in {standing.protocol for standing in standings} and (known := _known(protocol))
+        ],
         settings=_settings(entries),
     )
 
@@ -123,14 +113,6 @@ def _render(entries: Sequence[ReportEntry]) -> str:
 def _signed(text: str) -> str:
     """Put true minus signs in front of numbers and of the ELBO."""
     return re.sub(r"(?<![\w-])-(?=\d|ELBO)", "\N{MINUS SIGN}", text)
-
-
-def _bands(columns: Sequence[Column]) -> list[tuple[str, int]]:
-    """Name each run once, with the number of its columns."""
-    return [
-        (members[0].name, len(members))
-        for members in (list(found) for _, found in groupby(columns, lambda column: column.run))
-    ]
 
 
 def _facts(entry: ReportEntry) -> list[tuple[str, str]]:
@@ -142,77 +124,59 @@ def _facts(entry: ReportEntry) -> list[tuple[str, str]]:
         "Protocol": f"{entry.protocol}: {PROTOCOLS[entry.protocol]}",
         "Data": f"{entry.data_name}{size}",
         "Recipe": config.get("recipe"),
-        "Created": _moment(entry.config.get("created")),
+        # ISO 8601, to the minute.
+        "Created": str(created)[:16].replace("T", " ") if (created := entry.config.get("created")) else None,
         "Seed of the evaluation": entry.get("seed"),
     }
     return [(label, str(value)) for label, value in facts.items() if value is not None]
 
 
-def _moment(created: Any) -> str | None:
-    """Shorten a time of ISO 8601 to the minute; others stay as they are."""
-    if created is None:
-        return None
-    found = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", str(created))
-    return " ".join(found.groups()) if found else str(created)
-
-
-def _cards(entry: ReportEntry) -> list[Card]:
-    def headline(value: float | None, interval: Sequence[float] | None) -> tuple[str | None, str | None]:
-        """Part the number, which is large, from its range, which is small."""
-        shown, whole = number(value), with_interval(value, interval)
-        return shown, whole.removeprefix(shown).strip() if whole and shown else None
-
-    k = f"k = {count(entry.get('test.nll_k')) or '?'}"
-    nll, nll_range = headline(entry.get("test.nll"), entry.get("test.nll_interval"))
-    bound, bound_range = headline(negated(entry.get("test.elbo")), negated(entry.get("test.elbo_interval")))
-    pca, floor = number(entry.get("test.pca_mse"), 5), significant(entry.get("samples.floor.frechet"))
-    dim = count(entry.get("latents.latent_dim"))
+def _epochs(entry: ReportEntry) -> str:
     epochs = (entry.config.get("config") or {}).get("epochs")
+    return "" if epochs is None else f"{epochs} epochs"
+
+
+def _cards(entry: ReportEntry) -> list[tuple[str, str, str]]:
+    """Choose the headline numbers: what each is, its value, and its details."""
+    k = f"k = {count(entry.get('test.nll_k')) or '?'}"
+    # A value is large on the page, its interval small.
+    nll, _, nll_range = (estimate("test.nll")(entry.get) or "").partition(" ")
+    bound, _, bound_range = (estimate("test.elbo", opposite=True)(entry.get) or "").partition(" ")
+    pca, floor = number(entry.get("test.pca_mse"), 5), significant(entry.get("samples.floor.frechet"))
+    dim, frechet = count(entry.get("latents.latent_dim")), significant(entry.get("samples.model.frechet"))
     found = [
-        ("NLL", nll, f"{nll_range or ''} nats, {k}".strip()),
-        ("-ELBO", bound, f"{bound_range or ''} nats".strip()),
+        ("NLL", nll, f"{nll_range} nats, {k}"),
+        ("-ELBO", bound, f"{bound_range} nats"),
         ("Bits per dim", number(entry.get("test.bits_per_dim"), 4), k),
         ("Reconstruction MSE", number(entry.get("test.mse"), 5), f"PCA {pca}" if pca else ""),
-        (
-            "Fréchet distance",
-            significant(entry.get("samples.model.frechet")),
-            f"floor {floor}" if floor else "",
-        ),
+        ("Fréchet distance", frechet, f"floor {floor}" if floor else ""),
         ("Active latents", count(entry.get("latents.active_units")), f"of {dim}" if dim else ""),
-        ("Training", duration(entry.get("train_seconds")), f"{epochs} epochs" if epochs is not None else ""),
+        ("Training", duration(entry.get("train_seconds")), _epochs(entry)),
     ]
-    return [Card(label, value, text) for label, value, text in found if value is not None]
+    return [(label, value, detail.strip()) for label, value, detail in found if value]
 
 
 def _standings(entries: Sequence[ReportEntry]) -> list[Standing]:
     found = []
     for (protocol, _), group in grouped(enumerate(entries), lambda e: (e.protocol, e.data)):
         data = group[0][1].data_name
-        comparable = data == REFERENCE_DATA
-        if protocol == "samples":
-            continue
-        rivals = [_own(entry) for _, entry in group]
-        if comparable:
-            rivals += _known(protocol)
-        rivals.sort(key=lambda rival: rival.order)
-        found.append(Standing(protocol, PROTOCOLS[protocol], data, rivals, comparable))
+        rivals = [_own(entry) for _, entry in group] + (_known(protocol) if data == REFERENCE_DATA else [])
+        if protocol != "samples":
+            found.append(Standing(protocol, sorted(rivals, key=lambda rival: rival.order), data))
     return found
 
 
 def _own(entry: ReportEntry) -> Rival:
-    nll, elbo = entry.get("test.nll"), entry.get("test.elbo")
-    epochs = (entry.config.get("config") or {}).get("epochs")
-    parts = [duration(entry.get("train_seconds")), f"{epochs} epochs" if epochs is not None else None]
-    best = nll if nll is not None else negated(elbo)
+    nll, bound = entry.get("test.nll"), negated(entry.get("test.elbo"))
     return Rival(
         entry.name,
         "this report",
-        with_interval(negated(elbo), negated(entry.get("test.elbo_interval"))),
-        with_interval(nll, entry.get("test.nll_interval")),
+        estimate("test.elbo", opposite=True)(entry.get),
+        estimate("test.nll")(entry.get),
         None if nll is None else count(entry.get("test.nll_k")),
-        ", ".join(part for part in parts if part) or None,
-        True,
-        float("inf") if best is None else best,
+        ", ".join(filter(None, (duration(entry.get("train_seconds")), _epochs(entry)))) or None,
+        min((value for value in (nll, bound) if value is not None), default=math.inf),
+        run=True,
     )
 
 
@@ -220,35 +184,16 @@ def _known(protocol: str) -> list[Rival]:
     return [
         Rival(
             known.name,
-            f"{known.source}; {known.kind}",
-            number(known.bound, 1),
+            known.source,
+            number(known.bound),
             number(known.nll),
             None if known.nll is None else count(known.k) or "unknown",
             known.training,
-            False,
             min(value for value in (known.nll, known.bound) if value is not None),
         )
         for known in REFERENCES
         if known.protocol == protocol
     ]
-
-
-def _others(shown: set[str]) -> list[Standing]:
-    """Collect the references of protocols that no run of the report has."""
-    kinds = {**PROTOCOLS, **OTHER_PROTOCOLS}
-    found = [
-        Standing(
-            protocol,
-            kind,
-            REFERENCE_DATA,
-            _known(protocol),
-            comparable=False,
-            bound="cross-entropy + KL" if protocol in OTHER_PROTOCOLS else "-ELBO",
-        )
-        for protocol, kind in kinds.items()
-        if protocol not in shown
-    ]
-    return [standing for standing in found if standing.rivals]
 
 
 def _settings(entries: Sequence[ReportEntry]) -> list[tuple[str, list[tuple[str, list[str], bool]]]]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from digitvae.report.entry import PROTOCOLS, ReportEntry
 from digitvae.report.layout import Table
-from digitvae.report.numbers import tables
+from digitvae.report.tables import tables
 
 WIDTH = 100
 _GAP = 2
