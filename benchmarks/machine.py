@@ -169,7 +169,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
 
     import digitvae
     from digitvae.batches import ShuffledBatches
-    from digitvae.building import STEPS_PER_EXECUTION, resolve_precision
+    from digitvae.building import STEPS_PER_EXECUTION, resolve_auto
 
     class Windows(keras.callbacks.Callback):
         """Times each epoch from the end of its first call of the compiled steps to the end of its last."""
@@ -185,7 +185,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
         def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
             self.seconds.append((self.ends[-1] - self.ends[0]) / steps)
 
-    config = resolve_precision(digitvae.Config())
+    config = resolve_auto(digitvae.Config())
     # One call more than is timed: the first of an epoch waits for the data.
     total = STEPS_PER_EXECUTION[config.architecture] + steps
     images = digitvae.load_dataset().train_images[: total * config.batch_size]

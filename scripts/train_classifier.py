@@ -18,7 +18,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from digitvae.building import DTYPES, resolve_precision
+from digitvae.building import DTYPES, resolve_auto
 from digitvae.classifier import Classifier, read_classifier
 from digitvae.config import Config
 from digitvae.data import fixed_bits, load_dataset, split_validation
@@ -155,7 +155,7 @@ def train_network(train: Part, validation: Part, epochs: int, seed: int) -> kera
         The network after the last epoch.
     """
     keras.utils.set_random_seed(seed)
-    network = build_network(DTYPES[resolve_precision(Config()).precision])
+    network = build_network(DTYPES[resolve_auto(Config()).precision])
     classifier = Classifier(network)
     learner = keras.Model(network.input, network.outputs[1])
     steps = -(-len(train.images) // BATCH_SIZE)

@@ -11,6 +11,9 @@ import pytest
 from PIL import Image
 
 from digitvae.config import Config
+from digitvae.data import load_dataset
+from digitvae.evaluation import evaluate
+from digitvae.runs import Run
 
 SMALL = {
     "architecture": "dense", "width": 16, "blocks": 0, "latent_dim": 4, "prior": "normal", "epochs": 1,
@@ -37,6 +40,10 @@ def check_figures(folder):
         with Image.open(path) as image:
             image.load()
             assert min(image.size) > 100
+
+
+def no_backend(*_, **__):
+    pytest.fail("a backend started")
 
 
 @pytest.fixture
@@ -125,6 +132,49 @@ def test_the_script_trains_without_screen_and_network(python, digits, settings, 
     assert json.loads((tmp_path / "mine" / "evaluation.json").read_text())["test"]["images"] == 100
 
 
+@pytest.mark.parametrize("name", ["best", "latest"])
+def test_a_run_that_is_called_as_a_name_gets_its_own_numbers(python, digits, settings, tmp_path, name):
+    begin = ("-m", "digitvae", "train", "--no-progress-bar", "--json")
+    done = python(*begin, "--data", digits, "--config", settings, "--run", name, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / name / "evaluation.json").read_text())
+    assert json.loads(done.stdout) == result
+    measured = evaluate(Run.open(tmp_path / name).load_model(), load_dataset(digits))["test"]
+    assert result["test"] == pytest.approx(measured)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [name, "settings.json"]
+    again = python(*begin, "--resume", f"./{name}", cwd=tmp_path)
+    assert json.loads(again.stdout)["test"] == result["test"], again.stderr
+    for verb in (["train", "--resume"], ["evaluate"]):
+        done = python("-m", "digitvae", *verb, name, cwd=tmp_path, KERAS_BACKEND="none")
+        assert done.returncode == 1
+        one_line(done.stderr, f"Expected ./{name} for the run folder here, or the path of the ")
+
+
+def test_what_is_wrong_with_the_arguments_is_said_without_a_backend(python, tmp_path):
+    # With this backend, Keras cannot be imported.
+    for arguments in (["train", "--binarization", "none"], ["train", "--data", "x"], ["evaluate", "x"]):
+        done = python("-m", "digitvae", *arguments, cwd=tmp_path, KERAS_BACKEND="none")
+        one_line(done.stderr, "Expected ")
+        assert done.returncode == (2 if "none" in arguments else 1)
+    done = python(SCRIPT, "--binarization", "none", cwd=tmp_path, KERAS_BACKEND="none")
+    one_line(done.stderr, "no density for grey pixels")
+    done = python("-m", "digitvae", "train", cwd=tmp_path, KERAS_BACKEND="none")
+    assert "none" in done.stderr  # it is as wrong as it should be
+    assert done.returncode == 1
+
+
+def test_the_script_is_the_command(python, tmp_path):
+    helps = [
+        python(*command, "--help", cwd=tmp_path, COLUMNS="100").stdout
+        for command in ((SCRIPT,), ("-m", "digitvae", "train"))
+    ]
+    assert helps[0].startswith("usage: vae.py [-h] ")
+    assert helps[0].split("options:")[1] == helps[1].split("options:")[1]
+    done = python(SCRIPT, "--epoch", "1", cwd=tmp_path)
+    assert done.returncode == 2
+    one_line(done.stderr, "--epoch", "(vae.py --help lists what there is)")
+
+
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_backend_can_be_chosen(python, digits, settings, tmp_path, backend):
     pytest.importorskip(backend)
@@ -209,6 +259,10 @@ def test_help_lists_every_flag_with_its_default(python, tmp_path):
         (["train", "--backend", "theano"], "theano"),
         (["train", "stray"], "stray"),
         (["train", "--resume", "x", "--prior", "flow"], "Expected no other settings with --resume"),
+        (["train", "--likelihood", "continuous_bernoulli"], "because the pixels are bits"),
+        (["train", "--binarization", "none"], "no density for grey pixels"),
+        (["train", "--latent-dim", "1"], "Expected latent_dim of at least 2 with prior flow"),
+        (["train", "--resume", "best", "--backend", "jax"], "Expected backend tensorflow, on which"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(monkeypatch, tmp_path, capsys, arguments, part):
@@ -217,7 +271,7 @@ def test_wrong_usage_is_one_line_and_code_2(monkeypatch, tmp_path, capsys, argum
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("warnings.showwarning", None)
-    monkeypatch.setattr(cli, "train_steps", lambda options: pytest.fail("training began"))
+    monkeypatch.setattr("digitvae.cli.train.start_backend", no_backend)
     assert cli.main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -230,9 +284,13 @@ def test_wrong_usage_is_one_line_and_code_2(monkeypatch, tmp_path, capsys, argum
     [
         (["--data", "absent.npy"], 1, "absent.npy"),
         (["--data", "text.npy"], 1, "text.npy"),
+        (["--data", "device.npy"], 1, "regular file. Received: device.npy"),
+        (["--config", "device.npy"], 2, "Received: device.npy (no regular file)"),
         (["--resume", "absent"], 1, "a shipped model (best). Received: absent"),
         (["--resume", "latest"], 1, "for latest"),
-        (["--likelihood", "continuous_bernoulli"], 2, "because the pixels are bits"),
+        (["--resume", "best"], 1, "Expected a run with a checkpoint"),
+        (["--resume", "full"], 1, "Expected a run folder with a config.json"),
+        (["--resume", "moved"], 1, "Expected the data that moved was trained on"),
         (["--run", "text.npy/run"], 1, "text.npy/run"),
         (["--run", "full"], 1, "Expected a new or empty folder"),
     ],
@@ -247,7 +305,11 @@ def test_what_cannot_work_is_one_line_and_leaves_nothing(
     (tmp_path / "text.npy").write_text("no array")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "note").write_text("mine")
+    (tmp_path / "device.npy").symlink_to("/dev/null")
+    Run.create(Config(data=str(digits)), (28, 28), "0" * 64, "moved")
     before = sorted(tmp_path.rglob("*"))
+    if arguments[-1] != "text.npy/run":  # all others are said at once
+        monkeypatch.setattr("digitvae.cli.train.start_backend", no_backend)
     given = [] if "--resume" in arguments else ["--config", str(settings)]
     if not {"--resume", "--data"} & set(arguments):
         given += ["--data", str(digits)]

@@ -89,9 +89,29 @@ def test_a_shipped_model_is_measured_outside_of_the_package(evaluate, folder, mo
     before = sorted((folder / "models").rglob("*"))
     code, out, err = evaluate("shipped", "--samples", 1)
     assert code == 0, err
-    assert "Page: runs/shipped/report.html" in out
-    assert (folder / "runs" / "shipped" / "evaluation.json").is_file()
+    assert "Page: evaluations/shipped/report.html" in out
+    assert (folder / "evaluations" / "shipped" / "evaluation.json").is_file()
     assert sorted((folder / "models").rglob("*")) == before
+    # By its path, too, and a second time.
+    assert (
+        "Page: evaluations/shipped/report.html" in evaluate(folder / "models" / "shipped", "--samples", 1)[1]
+    )
+
+
+def test_a_users_own_folder_is_never_taken_for_a_shipped_models(evaluate, folder, monkeypatch):
+    monkeypatch.setattr("digitvae.runs.SHIPPED", folder / "models")
+    shutil.copytree(folder / "A", folder / "models" / "model")
+    own = shutil.copytree(folder / "A", folder / "runs" / "model")
+    before = {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    assert evaluate("model", "--samples", 1)[0] == 0
+    assert before == {path: path.stat().st_mtime_ns for path in own.rglob("*")}
+    shutil.rmtree(folder / "evaluations" / "model")
+    shutil.copytree(folder / "A", folder / "evaluations" / "model")
+    monkeypatch.setattr("digitvae.cli.evaluate.start_backend", lambda name: pytest.fail("a backend started"))
+    code, _, err = evaluate("model", "--samples", 1)
+    assert code == 1
+    assert err.startswith("digitvae: error: Expected nothing but evaluations of the shipped model in ")
+    assert err.count("\n") == 1
 
 
 def test_the_times_of_the_training_are_kept(evaluate, folder):
@@ -167,7 +187,7 @@ def test_other_data_leave_the_runs_own_numbers_alone(evaluate, folder):
         (["broken"], 1, "Expected a model with finite weights. Received: NaN or infinite values in"),
         (["A", "--data", "small.npy"], 1, "Expected images of 28x28 pixels, as the model's."),
         (["A", "--data", "nothing.npz"], 1, "Received: source='nothing.npz'"),
-        (["moved"], 1, "which has changed since moved was made"),
+        (["moved"], 1, "Expected the data that moved was trained on"),
         (["--samples-file", "small.npy"], 1, "Expected samples of 28x28 pixels"),
         (["--samples-file", "absent.npz"], 1, "Received: source='absent.npz'"),
     ],

@@ -30,6 +30,10 @@ def write(folder, values):
         ({"objective": "beta"}, "Expected objective to be one of"),
         ({"binarization": "static"}, "Expected binarization to be one of"),
         ({"precision": "float16"}, "Expected precision to be one of"),
+        (
+            {"backend": "theano"},
+            "Expected backend to be one of auto, tensorflow, jax, torch. Received: theano",
+        ),
         ({"epochs": 0}, "Expected epochs to be at least 1. Received: 0"),
         ({"batch_size": -1}, "Expected batch_size to be at least 1"),
         ({"latent_dim": 0}, "Expected latent_dim to be at least 1"),
@@ -62,10 +66,49 @@ def test_fields_that_do_not_fit_are_refused(changes, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (
+            {"likelihood": "continuous_bernoulli"},
+            "because the pixels are bits. Received: likelihood continuous_",
+        ),
+        (
+            {"likelihood": "discretised_logistic"},
+            "because the pixels are bits. Received: likelihood discretised_",
+        ),
+        ({"binarization": "none"}, "no density for grey pixels. Received: likelihood bernoulli"),
+        (
+            {"prior": "flow", "latent_dim": 1},
+            "moves one part of the code by the other. Received: latent_dim 1",
+        ),
+        (
+            {"prior": "flow", "free_bits": 0.1},
+            "only there the KL is a sum over latents. Received: prior flow",
+        ),
+        ({"prior": "vamp", "free_bits": 0.1}, "Received: prior vamp"),
+        ({"prior": "mixture", "free_bits": 0.1}, "Received: prior mixture"),
+        ({"objective": "iwae", "draws": 1}, "because with one it is the elbo. Received: draws 1"),
+        ({"objective": "iwae", "draws": 2, "beta": 2.0}, "no separate KL to weigh. Received: beta 2.0"),
+        ({"objective": "iwae", "draws": 2, "beta": 0.0}, "no separate KL to weigh. Received: beta 0.0"),
+        ({"objective": "iwae", "draws": 2, "prior": "normal", "free_bits": 1.0}, "no separate KL"),
+        ({"objective": "iwae", "draws": 2, "warmup_epochs": 1.0}, "no separate KL"),
+    ],
+)
+def test_impossible_combinations_are_refused_with_the_reason(changes, reason):
+    with pytest.raises(ConfigError) as caught:
+        Config(**changes)
+    message = str(caught.value)
+    assert message.startswith("Expected ")
+    assert reason in message
+    assert "\n" not in message
+
+
 def test_the_bounds_themselves_are_allowed():
     config = Config(
-        blocks=0, latent_dim=1, beta=0, free_bits=0.0, warmup_epochs=0, epochs=1, batch_size=1, seed=0
-    )
+        blocks=0, latent_dim=1, prior="normal", beta=0, free_bits=0.0, warmup_epochs=0, epochs=1,
+        batch_size=1, seed=0,
+    )  # fmt: skip
     assert Config(seed=2**31 - 1).seed == 2**31 - 1
     assert config.beta == 0
 
@@ -155,6 +198,12 @@ def test_files_that_cannot_be_read_are_refused(tmp_path):
         resolve(file=tmp_path / "absent.json")
     with pytest.raises(ConfigError, match="Expected a readable JSON config file"):
         resolve(file=tmp_path)
+    (tmp_path / "device.json").symlink_to("/dev/null")
+    with pytest.raises(ConfigError, match=r"config file. Received: .*device.json \(no regular file\)"):
+        resolve(file=tmp_path / "device.json")
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(ConfigError, match=r"Expected a JSON object .*deep.json \(nested too deeply\)"):
+        resolve(file=tmp_path / "deep.json")
     (tmp_path / "latin.json").write_bytes(b'{"data": "\xe9"}')
     with pytest.raises(ConfigError, match="Expected a JSON object"):
         resolve(file=tmp_path / "latin.json")

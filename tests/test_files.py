@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
+import subprocess
+import sys
 
+import numpy as np
 import pytest
 
-from digitvae.files import written_whole
+from digitvae.files import DiskFull, read_json, written_whole
 
 
 def test_the_file_appears_only_at_the_end_and_nothing_else_stays(tmp_path):
@@ -59,3 +63,123 @@ def test_a_target_that_is_a_folder_leaves_nothing_behind(tmp_path):
     with pytest.raises(OSError, match="taken"), written_whole(tmp_path / "taken") as temporary:
         temporary.write_text("x")
     assert os.listdir(tmp_path) == ["taken"]
+
+
+KILLED = """
+import os, sys
+from digitvae.files import written_whole
+with written_whole(sys.argv[1]) as temporary:
+    temporary.write_text("half")
+    print(temporary, flush=True)
+    if sys.argv[2] == "killed":
+        os.kill(os.getpid(), 9)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def writer(environment):
+    """Starts a process that writes a file; it dies in the middle, or lives on until its input is closed."""
+
+    def start(path, end):
+        command = [sys.executable, "-c", KILLED, str(path), end]
+        process = subprocess.Popen(
+            command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        return process, process.stdout.readline().strip()
+
+    return start
+
+
+def test_what_a_killed_writer_left_goes_with_the_next(tmp_path, writer):
+    path = tmp_path / "a.json"
+    process, temporary = writer(path, "killed")
+    process.communicate()
+    assert process.returncode == -9
+    assert os.path.exists(temporary)
+    with written_whole(tmp_path / "other.json") as other:
+        other.write_text("x")
+    assert os.path.exists(temporary)  # of another file
+    with written_whole(path) as own:
+        own.write_text("whole")
+    assert sorted(os.listdir(tmp_path)) == ["a.json", "other.json"]
+
+
+def test_what_a_living_writer_writes_stays(tmp_path, writer):
+    path = tmp_path / "a.json"
+    process, temporary = writer(path, "lives")
+    with written_whole(path) as own:
+        own.write_text("first")
+    assert path.read_text() == "first"
+    assert os.path.exists(temporary)
+    process.communicate()
+    assert process.returncode == 0
+    assert path.read_text() == "half"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_no_other_thread_sees_another_umask(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "umask", lambda mask: pytest.fail("the umask of the whole process was changed"))
+    with written_whole(tmp_path / "a.json") as temporary:
+        temporary.write_text("x")
+
+
+def test_the_file_is_flushed_through_a_handle_that_may_write(tmp_path, monkeypatch):
+    flushed = []
+
+    def fsync(handle):
+        os.write(handle, b"")  # fails on a handle that only reads
+        flushed.append(os.fstat(handle).st_size)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with written_whole(tmp_path / "a.json") as temporary:
+        temporary.write_text("four")
+    assert flushed == [4]
+
+
+@pytest.mark.parametrize("write", ["text", "arrays"])
+def test_a_full_disk_is_said_with_the_space_that_is_needed(small_disk, write):
+    path = small_disk / "a.npz"
+    path.write_bytes(b"old")
+
+    def fill():
+        with written_whole(path, size=3_000_001) as temporary:
+            if write == "text":
+                temporary.write_bytes(bytes(3_000_001))
+            else:
+                np.savez(temporary, zeros=np.zeros(3_000_001, np.uint8))
+
+    with pytest.raises(DiskFull) as caught:
+        fill()
+    assert re.fullmatch(
+        rf"Expected at least 3,001 kB of free disk space for {re.escape(str(path))}. "
+        r"Received: 2,0\d\d kB \(No space left on device\)",
+        str(caught.value),
+    )
+    assert path.read_bytes() == b"old"
+    assert os.listdir(small_disk) == ["a.npz"]
+
+
+def test_a_file_above_the_limit_of_the_process_is_said(tmp_path, python):
+    code = """
+import resource
+from digitvae.files import written_whole
+resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000))
+with written_whole("a.json") as temporary:
+    temporary.write_bytes(bytes(6000))
+"""
+    done = python("-c", code, cwd=tmp_path)
+    assert "DiskFull: Expected at least 5 kB of free disk space for a.json." in done.stderr
+    assert "(File too large)" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_only_regular_files_are_read(tmp_path):
+    (tmp_path / "device.json").symlink_to("/dev/null")
+    (tmp_path / "good.json").write_text('{"a": 1}')
+    assert read_json(tmp_path / "good.json") == {"a": 1}
+    for path in (tmp_path, tmp_path / "device.json"):
+        with pytest.raises(OSError, match="no regular file"):
+            read_json(path)
+    with pytest.raises(FileNotFoundError):
+        read_json(tmp_path / "absent.json")

@@ -20,8 +20,8 @@ SETTINGS = {
     "architecture": "dense", "width": 16, "blocks": 1, "latent_dim": 4, "prior": "flow", "flow_hidden": 8,
     "epochs": EPOCHS, "precision": "float32", "warmup_epochs": 1.5, "batch_size": 4,
 }  # fmt: skip
-# The process sends itself the signal, in the middle of the epoch that its first two arguments name: sent from
-# here, it would come before or after that epoch on a machine that is busy or fast enough.
+# The process sends itself the signal, in the middle of the epoch that its two first arguments name, or before
+# its first checkpoint: sent from here, it would come too early or too late on a busy or a fast machine.
 # A shell starts background jobs with interrupts ignored, and children inherit it: CI may be such a job.
 COMMAND = """
 import os, signal, sys
@@ -29,15 +29,18 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 from digitvae.cli import main
 from digitvae.cli.common import start_backend
 start_backend(None, to_train=True)
+from digitvae.runs import Run
 from digitvae.training import RunWriter
 name, epoch = sys.argv[1:3]
 del sys.argv[1:3]
 on_train_batch_end = RunWriter.on_train_batch_end
 def with_signal(self, batch, logs=None):
     on_train_batch_end(self, batch, logs)
-    if self.epoch + 1 == int(epoch) and 0 < batch < len(self.batches) - 1:
+    if str(self.epoch + 1) == epoch and 0 < batch < len(self.batches) - 1:
         os.kill(os.getpid(), getattr(signal, name))
 RunWriter.on_train_batch_end = with_signal
+if epoch == "start":
+    Run.save_checkpoint = lambda *_: os.kill(os.getpid(), getattr(signal, name))
 sys.exit(main())
 """
 
@@ -62,12 +65,16 @@ def command(environment, digits, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(command):
-    """Runs of one config: A in one go; B interrupted in epoch 2, killed in epoch 3, resumed each time."""
+    """Runs of one config: A in one go; B killed at the start, interrupted in epoch 2, killed in epoch 3."""
     outputs = {"A": command(*command.fresh, "A")}
     assert outputs["A"][0] == 0, outputs["A"]
 
     b = command.folder / "B"
-    outputs["interrupted"] = command(*command.fresh, "B", signal_name="SIGINT", epoch=2)
+    outputs["early"] = command(*command.fresh, "B", signal_name="SIGKILL", epoch="start")
+    assert outputs["early"][0] == -signal.SIGKILL
+    assert not (b / "checkpoint" / "state.npz").exists()
+
+    outputs["interrupted"] = command("--resume", "B", signal_name="SIGINT", epoch=2)
     rows = [len(Run.open(b).history()["epoch"])]
     usable = load(b).generate(3)
 

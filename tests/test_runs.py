@@ -9,13 +9,14 @@ import shutil
 import subprocess
 import sys
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digitvae import runs
 from digitvae.config import Config
-from digitvae.runs import Run, load
+from digitvae.runs import Run, find_run, load
 
 pytestmark = pytest.mark.backend
 
@@ -55,30 +56,89 @@ def test_new_runs_get_names_of_their_own(tmp_path, monkeypatch):
     assert all(folder.parent.name == "runs" and "classic" in folder.name for folder in folders)
 
 
-def test_shipped_models_go_by_their_names(saved, tmp_path, monkeypatch):
+def create_overtaken(monkeypatch, call, folder=None):
+    """Creates a run, and another one just before the first makes its first, or second, folder."""
+    folders, others, mkdir = [], [], Path.mkdir
+
+    def late(path, *arguments, **options):
+        folders.append(path)
+        if len(folders) == call:
+            others.append(Run.create(Config(seed=1), (9, 13), "", folder))
+        mkdir(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", late)
+    return [Run.create(Config(seed=2), (9, 13), "", folder), *others]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_two_runs_of_one_second_get_two_folders(tmp_path, monkeypatch, call):
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    made = create_overtaken(monkeypatch, call)
+    assert [Run.open(run.folder).config.seed for run in made] == [2, 1]
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_of_two_who_take_an_empty_folder_one_is_refused(tmp_path, monkeypatch, call):
+    with pytest.raises(FileExistsError, match="Expected a new or empty folder"):
+        create_overtaken(monkeypatch, call, tmp_path)
+    assert Run.open(tmp_path).config.seed == 1
+
+
+@pytest.fixture
+def shipped(saved, tmp_path, monkeypatch):
+    """A shipped model called mine; the working directory is another folder."""
     monkeypatch.setattr(runs, "SHIPPED", tmp_path / "models")
     shutil.copytree(saved.folder, tmp_path / "models" / "mine")
     (tmp_path / "models" / "__pycache__").mkdir()
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "models" / "mine"
+
+
+def test_shipped_models_go_by_their_names(shipped):
     assert runs.shipped_models() == ["mine"]
-    run = Run.open("mine")
-    assert run.folder == tmp_path / "models" / "mine"
+    assert find_run("mine").folder == shipped
     assert load("mine").generate(1).shape == (1, 9, 13)
-    # What is measured goes where users write, not into the package.
-    assert run.results_folder == runs.RUNS / "mine"
-    assert saved.results_folder == saved.folder
+    Path("mine").mkdir()  # no run
+    assert find_run("mine").folder == shipped
     with pytest.raises(FileNotFoundError, match=r"Expected a run folder, latest or a shipped model \(mine\)"):
-        Run.open("yours")
+        find_run("yours")
+
+
+@pytest.mark.parametrize("name", ["mine", "latest"])
+def test_a_run_folder_called_as_a_name_is_a_path(shipped, name):
+    run = Run.create(Config(seed=5), (9, 13), "", name)
+    Run.create(Config(), (9, 13), "")
+    for path in (f"./{name}", Path(name), Path(name).absolute(), str(run)):
+        assert find_run(path).config.seed == 5
+    assert Run.open(name).config.seed == 5
+    assert str(run) == f"./{name}"
+    with pytest.raises(
+        ValueError, match=rf"Expected ./{name} for the run folder here, or the path of the "
+    ) as caught:
+        find_run(name)
+    assert ("newest run in runs/" if name == "latest" else str(shipped)) in str(caught.value)
+    assert find_run(shipped).folder == shipped
+
+
+def test_a_path_is_never_a_name(shipped):
+    Run.create(Config(), (9, 13), "")
+    for name in ("mine", "latest"):
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            find_run(Path(name))
+        with pytest.raises(FileNotFoundError, match="no such folder"):
+            Run.open(name)
 
 
 def test_the_latest_run_is_the_one_made_last(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(FileNotFoundError, match=r"Expected a run in runs/ for latest. Received: none there"):
-        Run.open("latest")
+        find_run("latest")
     for age, name in enumerate(("b", "c", "a")):
         folder = Run.create(Config(), (9, 13), "", tmp_path / "runs" / name).folder
         os.utime(folder / "config.json", (1000 + age, 1000 + age))
-    assert Run.open("latest").folder.name == "a"
+    assert find_run("latest").folder.name == "a"
 
 
 def test_a_folder_that_holds_something_is_refused(tmp_path):
@@ -102,12 +162,24 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_full_disk_is_refused_and_leaves_nothing(tmp_path, monkeypatch, existing):
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(runs.shutil, "disk_usage", lambda path: usage(10**9, 10**9 - 1000, 1000))
+    if existing:
+        (tmp_path / "run").mkdir()
     with pytest.raises(OSError, match="MB free"):
         Run.create(Config(), (9, 13), "", tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+    assert [path.name for path in tmp_path.rglob("*")] == ["run"] * existing
+
+
+def test_a_run_without_a_checkpoint_has_not_begun_or_lost_it(copy):
+    assert copy.has_checkpoint()
+    (copy.folder / "checkpoint" / "state.npz").unlink()
+    assert not copy.has_checkpoint()
+    copy.write_history({"epoch": [1], "loss": [2.0]})
+    with pytest.raises(ValueError, match=r"Expected a run with a checkpoint. Received: .*it has none"):
+        copy.has_checkpoint()
 
 
 def test_folders_that_are_no_runs_are_refused(tmp_path):
@@ -133,6 +205,8 @@ def test_folders_that_are_no_runs_are_refused(tmp_path):
         b'{"config": 3, "image_shape": [9, 13]}',
         b'{"config": {"epochs": -1}, "image_shape": [9, 13]}',
         b'{"config": {"epoch": 1}, "image_shape": [9, 13]}',
+        b'{"config": {}, "image_shape": [9, 13]}',
+        b'{"config": {}, "image_shape": [9, 13, 1], "data_sha256": ""}',
         b"\xff\xfe",
     ],
 )
@@ -233,7 +307,7 @@ def test_unusable_checkpoints_are_errors_and_change_nothing(copy, make_vae, dama
             np.savez(path, epoch=np.int64(3), variable_0=np.array([{"a": 1}], dtype=object))
         case "empty" | "half":
             path.write_bytes(content[: len(content) // 2 if damage == "half" else 0])
-    expected = {"missing": "run with a checkpoint", "other model": "checkpoint of the run's own model"}
+    expected = {"other model": "checkpoint of the run's own model"}
     with pytest.raises(ValueError, match=f"^Expected a {expected.get(damage, 'whole checkpoint')}") as caught:
         copy.load_checkpoint(vae.weights)
     assert "\n" not in str(caught.value)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
+import re
+import shutil
 import sys
 import warnings
 
@@ -11,7 +14,9 @@ import keras
 import numpy as np
 import pytest
 
+from digitvae.config import ConfigError
 from digitvae.data import Dataset, fixed_bits, split_validation
+from digitvae.files import DiskFull
 from digitvae.runs import Run, load
 from digitvae.training import (
     RunWriter,
@@ -64,7 +69,7 @@ def test_a_run_keeps_history_model_and_checkpoint(run):
         np.testing.assert_allclose(parts[0], -(parts[1] + parts[2]), rtol=1e-5)
     assert history["learning_rate"][-1] == pytest.approx(0, abs=1e-9)
     assert {path.name for path in run.folder.iterdir()} == {
-        "config.json", "history.csv", "model.keras", "checkpoint", "figures"
+        "config.json", "history.csv", "model.keras", "checkpoint"
     }  # fmt: skip
 
 
@@ -138,7 +143,7 @@ def test_resuming_a_finished_run_changes_nothing(run, dataset):
 
 def test_resuming_with_other_data_is_refused(run, blobs):
     other = Dataset("other", blobs(48, seed=9), None, blobs(12), None)
-    with pytest.raises(ValueError, match=r"Expected the data that .* began with .*Received: other"):
+    with pytest.raises(ValueError, match=r"Expected the data that .* was trained on .*Received: other"):
         resume(run.folder, other, progress=False)
 
 
@@ -299,6 +304,55 @@ def test_a_kill_between_history_and_checkpoint_does_no_harm(run, tiny, dataset, 
     monkeypatch.undo()
     assert Run.open(tmp_path / "run").history()["epoch"] == [1, 2]
     assert same(run, resume(tmp_path / "run", dataset, progress=False))
+
+
+@pytest.mark.parametrize("model", [False, True], ids=["nothing", "the model alone"])
+def test_a_run_killed_before_its_first_checkpoint_begins_again(run, dataset, tmp_path, model):
+    begun = Run.create(run.config, dataset.image_shape, dataset.sha256, tmp_path / "run")
+    if model:
+        shutil.copy(run.folder / "model.keras", begun.folder)
+    assert same(run, resume(begun, dataset, progress=False))
+
+
+def test_a_run_keeps_what_its_config_means_here(run, dataset, tmp_path):
+    backend = keras.backend.backend()
+    assert (run.config.activation, run.config.backend) == ("relu", backend)
+    other = "jax" if backend != "jax" else "torch"
+    folder = shutil.copytree(run.folder, tmp_path / "run")
+    stored = json.loads((folder / "config.json").read_text())
+    stored["config"]["backend"] = other
+    (folder / "config.json").write_text(json.dumps(stored))
+    before = sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+    with pytest.raises(ConfigError, match=f"Expected Keras on {other}, .*Received: {backend}"):
+        resume(folder, dataset, progress=False)
+    assert before == sorted((path, path.stat().st_mtime_ns) for path in folder.rglob("*"))
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_with_more(
+    run, tiny, dataset, small_disk, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("digitvae.runs.LEAST_FREE_BYTES", 0)
+    folder = small_disk / "run"
+    filled = small_disk / "filled"
+    keep = RunWriter._keep
+
+    def fill(self, epoch):
+        if epoch == 1:
+            filled.write_bytes(bytes(shutil.disk_usage(small_disk).free // 4096 * 4096))
+        keep(self, epoch)
+
+    monkeypatch.setattr(RunWriter, "_keep", fill)
+    with pytest.raises(DiskFull) as caught:
+        train(tiny(prior="flow"), dataset, folder, progress=False)
+    message = str(caught.value)
+    assert re.match(
+        rf"Expected at least \d+ kB of free disk space for {folder}/model.keras. Received: \d+ kB ", message
+    )
+    assert message.endswith(f"; 0 of 2 epochs are kept in {folder}, --resume {folder} goes on from there")
+    monkeypatch.undo()
+    filled.unlink()
+    assert same(run, resume(folder, dataset, progress=False))
+    assert not [path.name for path in folder.rglob(".*")]
 
 
 @pytest.mark.parametrize(("beta", "said"), [(1000.0, True), (0.0, False)], ids=["collapsed", "healthy"])

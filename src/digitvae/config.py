@@ -6,11 +6,12 @@ recipe, the recipe over the defaults below.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
+
+from digitvae.files import read_json
 
 ARCHITECTURES = ("conv", "dense")
 PRIORS = ("normal", "mixture", "vamp", "flow")
@@ -20,6 +21,7 @@ OBJECTIVES = ("elbo", "iwae")
 OPTIMIZERS = ("muon", "adam")
 BINARIZATIONS = ("dynamic", "none")
 PRECISIONS = ("auto", "float32", "bfloat16")
+BACKENDS = ("auto", "tensorflow", "jax", "torch")
 
 IWAE_DRAWS = 5
 """Draws when the objective is iwae and nobody says how many: the smaller setting of Burda et al. 2016."""
@@ -33,8 +35,11 @@ class ConfigError(ValueError):
 class Config:
     """Every choice that shapes a run; a recipe is a diff of these defaults.
 
+    A run keeps what each "auto" became.
+
     Raises:
-        ConfigError: a field has the wrong type, an unknown name or a value out of range.
+        ConfigError: a field has the wrong type, an unknown name or a value out of range, or fields contradict
+            one another.
     """
 
     recipe: str = "default"
@@ -94,6 +99,8 @@ class Config:
     """Seeds weights, batches, bits and noise."""
     precision: str = "auto"
     """bfloat16 for the networks where the CPU has instructions for it, else float32; training only."""
+    backend: str = "auto"
+    """The backend that Keras runs on; from one seed, each draws other weights and other noise."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -110,6 +117,34 @@ class Config:
             raise ConfigError(f"Expected learning_rate to be above 0. Received: {self.learning_rate}")
         if not 0 <= self.seed < 2**31:
             raise ConfigError(f"Expected seed to be from 0 to 2**31 - 1. Received: {self.seed}")
+        self._check_combinations()
+
+    def _check_combinations(self) -> None:
+        """Refuse what cannot mean anything, with the reason."""
+        if self.binarization == "dynamic" and self.likelihood != "bernoulli":
+            raise self._refusal("likelihood bernoulli with binarization dynamic, because the pixels are bits")
+        if self.binarization == "none" and self.likelihood == "bernoulli":
+            likelihoods = "likelihood continuous_bernoulli or discretised_logistic"
+            reason = "the Bernoulli has no density for grey pixels"
+            raise self._refusal(f"{likelihoods} with binarization none, because {reason}")
+        if self.prior == "flow" and self.latent_dim < 2:
+            reason = "a coupling moves one part of the code by the other"
+            raise self._refusal(f"latent_dim of at least 2 with prior flow, because {reason}")
+        if self.free_bits and self.prior != "normal":
+            raise self._refusal(
+                "prior normal with free_bits, because only there the KL is a sum over latents"
+            )
+        if self.objective == "iwae" and (self.beta != 1 or self.free_bits or self.warmup_epochs):
+            reason = "its bound has no separate KL to weigh"
+            expected = f"beta 1, free_bits 0, warmup_epochs 0 with objective iwae, because {reason}"
+            raise self._refusal(expected, "beta", "free_bits", "warmup_epochs")
+        if self.objective == "iwae" and self.draws == 1:
+            raise self._refusal("draws of at least 2 with objective iwae, because with one it is the elbo")
+
+    def _refusal(self, expected: str, *names: str) -> ConfigError:
+        # What is expected begins with the field.
+        values = ", ".join(f"{name} {getattr(self, name)}" for name in names or [expected.split()[0]])
+        return ConfigError(f"Expected {expected}. Received: {values}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as plain JSON values."""
@@ -137,6 +172,7 @@ _CHOICES = {
     "optimizer": OPTIMIZERS,
     "binarization": BINARIZATIONS,
     "precision": PRECISIONS,
+    "backend": BACKENDS,
 }
 _AT_LEAST: dict[str, float] = {
     "width": 1,
@@ -256,7 +292,7 @@ def _known(values: dict[str, Any]) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
     except OSError as error:
         raise ConfigError(
             f"Expected a readable JSON config file. Received: {path} ({error.strerror})"

@@ -2,39 +2,97 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
-import tempfile
+import platform
+import re
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class DiskFull(OSError):
+    """The disk, a quota or a limit has no room for a file."""
 
 
 @contextmanager
-def written_whole(path: str | Path) -> Iterator[Path]:
+def written_whole(path: str | Path, size: int = 0) -> Iterator[Path]:
     """Give a temporary path to write to, and put the file in place when the block ends well.
 
     Args:
-        path: where the file shall be; its folder must exist.
+        path: where the file shall be; its folder must exist. Temporary files that killed writers of the same
+            file left there are removed.
+        size: bytes that the file will have at least, where this is known; `DiskFull` says it.
 
     Yields:
         A path in the same folder with the same suffix. It is gone when the block raises.
 
     Raises:
-        OSError: the folder is missing or not writable, or the disk is full.
+        DiskFull: there is no room for the file.
+        OSError: the folder is missing or not writable.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    _clear_stale(path)
+    name = f".{path.stem}-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
+    temporary = path.with_name(name)
     try:
+        # The mode is that of any new file: the system takes the umask off.
+        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield temporary
-        with temporary.open("rb") as file:
+        # Windows flushes only what may be written.
+        with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        # mkstemp makes files for the owner only; the result gets the permissions that open() would give.
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
+        needed = max([size, *(file.stat().st_size for file in (path, temporary) if file.is_file())])
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            free = shutil.disk_usage(path.parent).free
+            raise DiskFull(
+                f"Expected at least {-(-needed // 1000):,} kB of free disk space for {path}. "
+                f"Received: {free // 1000:,} kB ({error.strerror})"
+            ) from error
         raise
+
+
+def _clear_stale(path: Path) -> None:
+    """Remove the temporary files of processes of this machine that no longer live."""
+    stem, host, suffix = map(re.escape, (path.stem, platform.node(), path.suffix))
+    for entry in path.parent.iterdir():
+        match = re.fullmatch(rf"\.{stem}-{host}-(\d+)-[0-9a-f]{{8}}{suffix}", entry.name)
+        if match and not _lives(int(match[1])):
+            with suppress(OSError):
+                entry.unlink()
+
+
+def _lives(process: int) -> bool:
+    if os.name != "posix":
+        return True  # elsewhere there is no signal that only asks
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's
+    return True
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        OSError: it is missing, cannot be read, or is no regular file: a device or a pipe may never end.
+        ValueError: it holds no JSON.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "no regular file", str(path))
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error

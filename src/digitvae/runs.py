@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import platform
 import shutil
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from importlib import metadata
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from digitvae.config import Config
-from digitvae.files import written_whole
+from digitvae.files import read_json, written_whole
 
 if TYPE_CHECKING:
+    from digitvae.data import Dataset
     from digitvae.model import VAE
 
 RUNS = Path("runs")
@@ -24,105 +28,131 @@ SHIPPED = Path(__file__).parent / "models"
 """Folders of trained models that come with the package: runs without a checkpoint."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
+_TAKEN = "Expected a new or empty folder, or --resume to go on with it. Received: {}"
 VERSIONED = ("digitvae", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
 
 
 class Run:
-    """One run folder.
+    """One run folder; as text, its path as commands take it (`./best`, where `best` is a shipped model).
 
     Attributes:
         folder: where it is.
         config: what was trained.
         image_shape: (height, width) of its images.
+        data_sha256: the hash of the data it was trained on.
     """
 
-    def __init__(self, folder: Path, config: Config, image_shape: tuple[int, int]):
-        self.folder, self.config, self.image_shape = folder, config, image_shape
+    def __init__(self, folder: Path, config: Config, image_shape: tuple[int, int], data_sha256: str):
+        self.folder, self.config = folder, config
+        self.image_shape, self.data_sha256 = image_shape, data_sha256
+
+    def __str__(self) -> str:
+        return f"./{self.folder}" if str(self.folder) in _names() else str(self.folder)
+
+    @staticmethod
+    def check_free(folder: str | Path) -> None:
+        """Refuse a folder that cannot become a new run.
+
+        Raises:
+            FileExistsError: it holds something already.
+        """
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise FileExistsError(_TAKEN.format(folder))
 
     @classmethod
     def create(
         cls, config: Config, image_shape: tuple[int, int], data_sha256: str, folder: str | Path | None = None
     ) -> Run:
-        """Make a new run folder and write its `config.json`.
+        """Make a new run folder, which no other process gets, and write its `config.json`.
 
         Args:
             config: the resolved config.
             image_shape: (height, width).
             data_sha256: identifies the data.
-            folder: where; by default `runs/<time>-<recipe>/`.
+            folder: where, always a path; by default `runs/<time>-<recipe>/`.
 
         Raises:
             FileExistsError: the folder holds something already.
             OSError: the folder cannot be made or written, or the disk is nearly full.
         """
-        chosen = Path(folder) if folder is not None else _fresh_name(config.recipe)
-        if chosen.exists() and (not chosen.is_dir() or any(chosen.iterdir())):
-            raise FileExistsError(
-                f"Expected a new or empty folder, or --resume to go on with it. Received: {chosen}"
-            )
-        fresh = not chosen.exists()
         try:
-            (chosen / "checkpoint").mkdir(parents=True, exist_ok=True)
-            (chosen / "figures").mkdir(exist_ok=True)
-            free = shutil.disk_usage(chosen).free
-            if free < LEAST_FREE_BYTES:
-                raise OSError(f"{free / 1e6:.0f} MB free, {LEAST_FREE_BYTES / 1e6:.0f} MB needed")
-            run = cls(chosen, config, image_shape)
-            run.write_json(
-                "config.json",
-                {
+            chosen, new = _claim([Path(folder)] if folder is not None else _names_for(config.recipe))
+            run = cls(chosen, config, image_shape, data_sha256)
+            try:
+                free = shutil.disk_usage(chosen).free
+                if free < LEAST_FREE_BYTES:
+                    raise OSError(f"{free / 1e6:.0f} MB free, {LEAST_FREE_BYTES / 1e6:.0f} MB needed")
+                stored = {
                     "config": config.to_dict(),
                     "image_shape": list(image_shape),
                     "data_sha256": data_sha256,
                     "versions": _versions(),
                     "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-                },
-            )
+                }
+                run.write_json("config.json", stored)
+            except BaseException:
+                run._checkpoint.parent.rmdir()
+                if new:
+                    chosen.rmdir()
+                raise
+        except FileExistsError:
+            raise
         except OSError as error:
-            if fresh:
-                shutil.rmtree(chosen, ignore_errors=True)
             raise OSError(
-                f"Expected a folder for the run that can be written. Received: {chosen} ({error})"
+                f"Expected a folder for the run that can be written. Received: {folder or RUNS} ({error})"
             ) from error
         return run
 
     @classmethod
-    def open(cls, name: str | Path) -> Run:
-        """Open an existing run.
-
-        Args:
-            name: a run folder, "latest" for the newest one in `runs/`, or the name of a shipped model.
+    def open(cls, folder: str | Path) -> Run:
+        """Open an existing run by its folder; `find_run` opens what a user names.
 
         Raises:
-            FileNotFoundError: no such run.
+            FileNotFoundError: no such folder.
             ValueError: a folder that is no run, or a damaged one.
         """
-        if str(name) == "latest":
-            folder = _latest()
-        else:
-            folder = SHIPPED / name if str(name) in shipped_models() else Path(name)
+        folder = Path(folder)
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"Expected a run folder, latest or a shipped model ({', '.join(shipped_models())}). "
                 f"Received: {folder} (no such folder)"
             )
         try:
-            stored = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            config, image_shape = Config.from_dict(stored["config"]), tuple(stored["image_shape"])
+            stored = read_json(folder / "config.json")
+            config, (height, width) = Config.from_dict(stored["config"]), stored["image_shape"]
+            return cls(folder, config, (height, width), stored["data_sha256"])
         except FileNotFoundError:
             raise ValueError(
                 f"Expected a run folder with a config.json. Received: {folder} (it has none)"
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
                 f"Expected a readable config.json. Received: {folder / 'config.json'} ({error})"
             ) from error
-        return cls(folder, config, image_shape)
 
-    @property
-    def results_folder(self) -> Path:
-        """Where evaluations go: into the run folder, but into `runs/NAME` for a shipped model."""
-        return RUNS / self.folder.name if self.folder.parent == SHIPPED else self.folder
+    def has_checkpoint(self) -> bool:
+        """Tell whether there is a checkpoint; a run that was killed before its first has none.
+
+        Raises:
+            ValueError: there is none although epochs were done.
+        """
+        found = self._checkpoint.is_file()
+        if not found and self.history():
+            raise ValueError(f"Expected a run with a checkpoint. Received: {self.folder} (it has none)")
+        return found
+
+    def check_data(self, dataset: Dataset) -> None:
+        """Refuse data other than those the run was trained on.
+
+        Raises:
+            ValueError: with the beginnings of both hashes.
+        """
+        if dataset.sha256 != self.data_sha256:
+            raise ValueError(
+                f"Expected the data that {self.folder} was trained on (sha256 {self.data_sha256[:12]}...). "
+                f"Received: {dataset.name} (sha256 {dataset.sha256[:12]}...)"
+            )
 
     def read_json(self, name: str) -> Any:
         """Read a JSON file of the run folder.
@@ -131,12 +161,7 @@ class Run:
             OSError: the file is missing or cannot be read.
             ValueError: it holds no JSON.
         """
-        return json.loads((self.folder / name).read_text(encoding="utf-8"))
-
-    @property
-    def data_sha256(self) -> str:
-        """The hash of the data the run was trained on."""
-        return self.read_json("config.json")["data_sha256"]
+        return read_json(self.folder / name)
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write a JSON file into the run folder and return its path."""
@@ -148,7 +173,7 @@ class Run:
     def history(self) -> dict[str, list[float]]:
         """Read `history.csv`: a list a column, one value an epoch; empty before the first epoch ends."""
         path = self.folder / "history.csv"
-        if not path.exists():
+        if not path.is_file():
             return {}
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
@@ -166,7 +191,8 @@ class Run:
 
     def save_model(self, vae: VAE) -> None:
         """Write `model.keras`."""
-        with written_whole(self.folder / "model.keras") as temporary:
+        size = sum(math.prod(weight.shape) * 4 for weight in vae.weights)
+        with written_whole(self.folder / "model.keras", size) as temporary:
             vae.save(temporary, overwrite=True)
 
     def load_model(self) -> VAE:
@@ -203,7 +229,7 @@ class Run:
         import keras
 
         arrays = {f"variable_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
-        with written_whole(self._checkpoint) as temporary:
+        with written_whole(self._checkpoint, sum(array.nbytes for array in arrays.values())) as temporary:
             np.savez(temporary, epoch=np.int64(epoch), **arrays)
 
     def load_checkpoint(self, variables: list[Any]) -> int:
@@ -212,8 +238,6 @@ class Run:
         Raises:
             ValueError: the checkpoint is missing, damaged or of another model.
         """
-        if not self._checkpoint.is_file():
-            raise ValueError(f"Expected a run with a checkpoint. Received: {self.folder} (it has none)")
         try:
             with self._checkpoint.open("rb") as file, np.load(file, allow_pickle=False) as stored:
                 arrays = {name: stored[name] for name in stored.files}
@@ -233,17 +257,39 @@ class Run:
         return self.folder / "checkpoint" / "state.npz"
 
 
+def find_run(name: str | Path) -> Run:
+    """Find the run that a user names.
+
+    Args:
+        name: "latest" for the newest run in `runs/`; the name of a shipped model; any other text, and any
+            `Path`, is a run folder: `./latest` is the folder of that name.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ValueError: the folder is no run, or a damaged one; or the name is also that of a run folder here.
+    """
+    if isinstance(name, Path) or name not in _names():
+        return Run.open(name)
+    if (Path(name) / "config.json").exists():
+        other = "the newest run in runs/" if name == "latest" else f"the shipped model, {SHIPPED / name}"
+        raise ValueError(
+            f"Expected ./{name} for the run folder here, or the path of {other}. "
+            f"Received: {name}, which names both"
+        )
+    return Run.open(_latest() if name == "latest" else SHIPPED / name)
+
+
 def load(name: str | Path) -> VAE:
     """Load the model of a run, ready to encode, decode, generate, evaluate or train on.
 
     Args:
-        name: a run folder, "latest" for the newest one in `runs/`, or the name of a shipped model.
+        name: as for `find_run`.
 
     Raises:
         FileNotFoundError: no such run.
-        ValueError: the folder is no run, or a damaged one.
+        ValueError: as `find_run`, or the model is missing or damaged.
     """
-    return Run.open(name).load_model()
+    return find_run(name).load_model()
 
 
 def shipped_models() -> list[str]:
@@ -251,10 +297,29 @@ def shipped_models() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
-def _fresh_name(recipe: str) -> Path:
+def _names() -> list[str]:
+    """List what means a run without being its path."""
+    return ["latest", *shipped_models()]
+
+
+def _names_for(recipe: str) -> Iterator[Path]:
     stem = f"{datetime.now():%Y%m%d-%H%M%S}-{recipe}"
-    names = [stem, *(f"{stem}-{i}" for i in range(2, 100))]
-    return next(RUNS / name for name in names if not (RUNS / name).exists())
+    return (RUNS / (stem if i == 1 else f"{stem}-{i}") for i in count(1))
+
+
+def _claim(folders: Iterable[Path]) -> tuple[Path, bool]:
+    """Take the first of these folders that is new or empty, and tell whether it is new."""
+    for folder in folders:
+        new = not folder.exists()
+        try:
+            Run.check_free(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            # Several processes may have come here with this folder: only one of them can make this one.
+            (folder / "checkpoint").mkdir()
+        except FileExistsError:
+            continue
+        return folder, new
+    raise FileExistsError(_TAKEN.format(folder))
 
 
 def _latest() -> Path:

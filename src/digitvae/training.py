@@ -14,11 +14,12 @@ import keras
 from tqdm import tqdm
 
 from digitvae.batches import ShuffledBatches
-from digitvae.building import build, check, resolve_precision
+from digitvae.building import build, resolve_auto
 from digitvae.config import Config, with_changes
 from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
+from digitvae.files import DiskFull
 from digitvae.model import METRICS, VAE
-from digitvae.runs import Run
+from digitvae.runs import Run, find_run
 
 VALIDATION_BATCH = 500
 # Below this the code says nothing about the image; a healthy model is above 10 nats.
@@ -46,35 +47,34 @@ def train(
     Args:
         config: what to train.
         dataset: the data, if it is loaded already; else `config.data` says what to load.
-        folder: the run folder; by default `runs/<time>-<recipe>/`.
+        folder: the run folder, always a path; by default `runs/<time>-<recipe>/`.
         progress: show a progress bar on stderr where that is a terminal, a line an epoch otherwise.
         tensorboard: also write TensorBoard events into the run folder.
         callbacks: more of Keras' callbacks; at the end of an epoch they find the run folder written.
 
     Returns:
-        The run: `load` gives its model, `Run.history` its numbers.
+        The run: `Run.load_model` gives its model, `Run.history` its numbers.
 
     Raises:
-        ConfigError: an impossible combination.
+        ConfigError: the config is of another backend.
+        DiskFull: there is no more room; every finished epoch is kept.
         OSError: the folder cannot be written.
         TrainingDiverged: the loss exploded; the last good epoch is kept.
         TrainingInterrupted: Ctrl-C; every finished epoch is kept.
     """
-    check(config)
     if tensorboard:
         _summary_writer()  # a missing package must not leave a run folder behind
     dataset = dataset or load_dataset(config.data)
-    config = resolve_precision(config)
+    config = resolve_auto(config)
     if config.data != "mnist" and Path(config.data).exists():
         # A resume may happen in another working directory.
         config = with_changes(config, data=str(Path(config.data).resolve()))
     run = Run.create(config, dataset.image_shape, dataset.sha256, folder)
-    extras = [Progress(progress, config.epochs), *_tensorboard(run, tensorboard), *callbacks]
-    return _fit(run, dataset, extras, resume=False)
+    return _fit(run, dataset, progress, tensorboard, callbacks)
 
 
 def resume(
-    name: str | Path,
+    run: Run | str | Path,
     dataset: Dataset | None = None,
     progress: bool = True,
     tensorboard: bool = False,
@@ -83,27 +83,29 @@ def resume(
     """Continue an unfinished run, to exactly what it would have become without the interruption.
 
     Args:
-        name: the run folder, or "latest".
+        run: the run, or what `find_run` takes.
         dataset: the data, if it is loaded already.
         progress: as in `train`.
         tensorboard: as in `train`.
         callbacks: as in `train`.
 
     Raises:
-        ValueError: the run has no checkpoint, or the data are not those it began with.
+        ConfigError: the run began on another backend.
+        ValueError: the run has lost its checkpoint, or the data are not those it began with.
     """
-    run = Run.open(name)
+    run = run if isinstance(run, Run) else find_run(run)
     dataset = dataset or load_dataset(run.config.data)
-    if dataset.sha256 != run.data_sha256:
-        raise ValueError(
-            f"Expected the data that {run.folder} began with (sha256 {run.data_sha256[:12]}...). "
-            f"Received: {dataset.name} (sha256 {dataset.sha256[:12]}...)"
-        )
-    extras = [Progress(progress, run.config.epochs), *_tensorboard(run, tensorboard), *callbacks]
-    return _fit(run, dataset, extras, resume=True)
+    run.check_data(dataset)
+    return _fit(run, dataset, progress, tensorboard, callbacks)
 
 
-def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], resume: bool) -> Run:
+def _fit(
+    run: Run,
+    dataset: Dataset,
+    progress: bool,
+    tensorboard: bool,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> Run:
     config = run.config
     (images, _), (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
     if config.binarization == "dynamic":
@@ -116,8 +118,9 @@ def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], res
     vae.optimizer.build(vae.trainable_variables)
     writer = RunWriter(run, twin, batches)
     writer.set_model(vae)
-    done = writer.restore() if resume else writer.start()
+    extras = [Progress(progress, config.epochs), *_tensorboard(run, tensorboard), *callbacks]
     try:
+        done = writer.start()
         vae.fit(
             batches.for_fit(),
             validation_data=(validation,),
@@ -129,11 +132,10 @@ def _fit(run: Run, dataset: Dataset, extras: list[keras.callbacks.Callback], res
             callbacks=[writer, *extras],
             verbose=0,
         )
-    except KeyboardInterrupt:
-        raise TrainingInterrupted(
-            f"interrupted; {writer.epochs_done} of {config.epochs} epochs are kept in {run.folder}, "
-            f"--resume {run.folder} goes on from there"
-        ) from None
+    except (KeyboardInterrupt, DiskFull) as error:
+        kept = f"{writer.epochs_done} of {config.epochs} epochs are kept in {run.folder}"
+        message = f"{str(error) or 'interrupted'}; {kept}, --resume {run} goes on from there"
+        raise (TrainingInterrupted if isinstance(error, KeyboardInterrupt) else DiskFull)(message) from None
     return run
 
 
@@ -149,15 +151,13 @@ class RunWriter(keras.callbacks.Callback):
         self.warned = False
 
     def start(self) -> int:
-        """Keep the initial weights, so that there is something to go back to from the first epoch on."""
-        self._keep(0)
-        return 0
-
-    def restore(self) -> int:
-        """Load the checkpoint and return the number of epochs done."""
-        self.epochs_done = self.run.load_checkpoint(self._variables())
-        # A kill between two renames can leave a row more than the checkpoint knows.
-        self.history = {name: values[: self.epochs_done] for name, values in self.run.history().items()}
+        """Load the checkpoint, or keep the initial weights as the first; return the number of epochs done."""
+        if self.run.has_checkpoint():
+            self.epochs_done = self.run.load_checkpoint(self._variables())
+            # A kill between two renames can leave a row more than the checkpoint knows.
+            self.history = {name: values[: self.epochs_done] for name, values in self.run.history().items()}
+        else:
+            self._keep(0)
         return self.epochs_done
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

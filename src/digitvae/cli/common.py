@@ -14,9 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
-from digitvae.config import ConfigError
-
-BACKENDS = ("tensorflow", "jax", "torch")
+from digitvae.config import BACKENDS, ConfigError
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,7 +30,7 @@ class Parser(argparse.ArgumentParser):
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that every verb takes."""
-    parser.add_argument("--backend", choices=BACKENDS, help="default: KERAS_BACKEND, else tensorflow")
+    parser.add_argument("--backend", choices=BACKENDS[1:], help="default: KERAS_BACKEND, else tensorflow")
     parser.add_argument("--json", action="store_true", help="machine-readable result on stdout")
     parser.add_argument("--debug", action="store_true", help="full traceback when something fails")
 

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from digitvae.model import VAE
     from digitvae.report import ReportEntry
 
-EVALUATE_TEXT = (
+HELP = "measure trained models, or anyone's samples, in full"
+DESCRIPTION = (
     "Measure trained models in full: likelihood, latent code, reconstructions and samples. Each run folder "
     "gets evaluation.json, report.html and figures; several runs are also put side by side."
 )
 COMPARISON = "comparison.html"
+EVALUATIONS = Path("evaluations")
 
 
 class Measured(NamedTuple):
@@ -40,7 +42,7 @@ class Measured(NamedTuple):
     page: Path
 
 
-def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `digitvae evaluate`."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help="a run folder, latest, or a shipped model")
     parser.add_argument(
@@ -80,14 +82,18 @@ def add_evaluate_arguments(parser: argparse.ArgumentParser) -> None:
     add_common_arguments(parser)
 
 
-def evaluate(arguments: argparse.Namespace) -> None:
+def work(arguments: argparse.Namespace) -> None:
     """Check everything that can be checked, then measure, then write and print."""
     page = _checked_page(arguments)
-    runs = [digitvae.Run.open(name) for name in arguments.runs]
+    runs = [digitvae.find_run(name) for name in arguments.runs]
+    folders = [_results_folder(run) for run in runs]
     sources = {arguments.data or run.config.data for run in runs}
     if arguments.samples_file:
         sources.add(arguments.data or "mnist")
     data = {source: digitvae.load_dataset(source) for source in sources}
+    if arguments.data is None:
+        for run in runs:
+            run.check_data(data[run.config.data])
     files = [(Path(name), digitvae.read_images(name)[0]) for name in arguments.samples_file]
     start_backend(arguments.backend)
 
@@ -97,11 +103,6 @@ def evaluate(arguments: argparse.Namespace) -> None:
     models = []
     for run in runs:
         dataset = data[arguments.data or run.config.data]
-        if arguments.data is None and dataset.sha256 != run.data_sha256:
-            raise ValueError(
-                "Expected the data that the run was trained on, or --data. "
-                f"Received: {run.config.data}, which has changed since {run.folder} was made"
-            )
         models.append(run.load_model())
         check(models[-1], dataset)
         if dataset.test_labels is None:
@@ -110,10 +111,10 @@ def evaluate(arguments: argparse.Namespace) -> None:
                 stacklevel=2,
             )
     measured = []
-    for i, (run, vae) in enumerate(zip(runs, models, strict=True)):
+    for i, (run, folder, vae) in enumerate(zip(runs, folders, models, strict=True)):
         if len(runs) > 1 and not arguments.no_progress_bar:
             print(f"run {i + 1} of {len(runs)}: {run.folder}", file=sys.stderr)
-        measured.append(_run(run, vae, data[arguments.data or run.config.data], arguments))
+        measured.append(_run(run, folder, vae, data[arguments.data or run.config.data], arguments))
     for path, images in files:
         measured.append(_samples(path, images, data[arguments.data or "mnist"], arguments))
 
@@ -148,13 +149,29 @@ def _checked_page(arguments: argparse.Namespace) -> Path | None:
     return page
 
 
-def _run(run: digitvae.Run, vae: VAE, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> Measured:
-    """Measure a run and write its files to where its results go, below that if the data are not its own."""
+def _results_folder(run: digitvae.Run) -> Path:
+    """Say where evaluations go: into the run folder, but into `evaluations/NAME` for a shipped model."""
+    from digitvae.runs import SHIPPED
+
+    if run.folder.resolve().parent != SHIPPED.resolve():
+        return run.folder
+    folder = EVALUATIONS / run.folder.name
+    for entry in folder.iterdir() if folder.is_dir() else ():
+        if not entry.name.startswith(("evaluation", "figures", "report.html", ".")):
+            raise FileExistsError(
+                f"Expected nothing but evaluations of the shipped model in {folder}. Received: {entry}"
+            )
+    return folder
+
+
+def _run(
+    run: digitvae.Run, folder: Path, vae: VAE, dataset: digitvae.Dataset, arguments: argparse.Namespace
+) -> Measured:
+    """Measure a run and write its files into a folder, or below that if the data are not its own."""
     from digitvae.gallery import draw_evaluation
 
     began = time.perf_counter()
     own = dataset.sha256 == run.data_sha256
-    folder = run.results_folder
     if not own:
         folder /= f"evaluation-{Path(dataset.name).stem}"
     figures = folder / "figures"

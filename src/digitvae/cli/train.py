@@ -5,8 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import digitvae
@@ -24,79 +22,80 @@ from digitvae.config import (
     ConfigError,
     resolve,
 )
+from digitvae.files import DiskFull
 
 STARTED = time.perf_counter()
+HELP = "train a model, measure it and draw its figures"
+DESCRIPTION = "Train a model, measure it on the test set and draw its figures into a run folder."
 
 
-@dataclass(frozen=True)
-class TrainOptions:
-    """What `digitvae train` and `vae.py` were asked to do.
+def work(arguments: argparse.Namespace) -> None:
+    """Check the arguments, learn, then look and measure: all that `digitvae train` and `vae.py` do."""
+    # What is wrong with the arguments or the data is said before seconds go into the import of a backend.
+    unfinished, config = _checked(arguments)
+    # By default 60,000 training and 10,000 test digits, uint8, shipped inside the package.
+    dataset = digitvae.load_dataset(config.data)
+    if unfinished is not None:
+        unfinished.check_data(dataset)
+    start_backend(arguments.backend if config.backend == "auto" else config.backend, to_train=True)
 
-    Attributes:
-        config: what to train; a resumed run has its own.
-        run: the folder to write, None for a new name.
-        resume: the run to go on with, None to begin.
-        progress: whether a progress bar is wanted.
-        tensorboard: whether TensorBoard events are wanted.
-        json: whether stdout gets the machine-readable result.
-    """
-
-    config: Config
-    run: str | None
-    resume: str | None
-    progress: bool
-    tensorboard: bool
-    json: bool
-
-
-TrainSteps = Callable[[TrainOptions], dict[str, Any]]
-
-
-def train_steps(options: TrainOptions) -> dict[str, Any]:
-    """Train, measure, draw: what `digitvae train` does.
-
-    Returns:
-        The result as `evaluation.json` holds it.
-    """
-    if options.resume:
-        dataset = digitvae.load_dataset(digitvae.Run.open(options.resume).config.data)
-        run = digitvae.resume(options.resume, dataset, options.progress, options.tensorboard)
+    # Maximise the evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)). The run folder keeps the model,
+    # the history and all that --resume needs.
+    progress, tensorboard = not arguments.no_progress_bar, arguments.tensorboard
+    if unfinished is not None:
+        run = digitvae.resume(unfinished, dataset, progress, tensorboard)
     else:
-        dataset = digitvae.load_dataset(options.config.data)
-        run = digitvae.train(options.config, dataset, options.run, options.progress, options.tensorboard)
-    vae = digitvae.load(run.folder)
-    drawn = digitvae.draw_figures(vae, dataset, run.history(), run.folder / "figures", seed=run.config.seed)
-    result = digitvae.evaluate(vae, dataset, seed=run.config.seed, progress=options.progress)
-    return finish(run, result, drawn, options)
+        run = digitvae.train(config, dataset, arguments.run, progress, tensorboard)
+    try:
+        _look_and_measure(run, dataset, arguments)
+    except DiskFull as error:
+        raise DiskFull(f"{error}; the model is kept, --resume {run} goes on from there") from None
 
 
-def finish(
-    run: digitvae.Run, result: dict[str, Any], drawn: dict[str, Any], options: TrainOptions
-) -> dict[str, Any]:
-    """Add the times, write `evaluation.json`, report, and show the figures where there is a screen.
+def _look_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> None:
+    # An ordinary Keras model with encode, decode, reconstruct and generate.
+    vae = run.load_model()
 
-    Args:
-        run: the run.
-        result: what `digitvae.evaluate` returned.
-        drawn: what `digitvae.draw_figures` returned.
-        options: says whether to print JSON.
+    # New digits, the latent plane, reconstructions, interpolations and the training curves, saved as PNGs.
+    seed, history = run.config.seed, run.history()
+    figures = digitvae.draw_figures(vae, dataset, history, run.folder / "figures", seed=seed)
 
-    Returns:
-        The completed result.
-    """
-    result = {
-        **result,
-        "train_seconds": round(sum(run.history().get("seconds", [])), 3),
-        "wall_seconds": round(time.perf_counter() - STARTED, 3),
-    }
+    # Nats per image of the test set on fixed bits, and PCA to compare with.
+    result = digitvae.evaluate(vae, dataset, seed=seed, progress=not arguments.no_progress_bar)
+    result["train_seconds"] = round(sum(history["seconds"]), 3)
+    result["wall_seconds"] = round(time.perf_counter() - STARTED, 3)
     run.write_json("evaluation.json", result)
-    if options.json:
+
+    if arguments.json:
         print(json.dumps(result, indent=2))
     else:
         print(report(result))
-        print(f"\nRun folder: {run.folder} (figures in {run.folder / 'figures'})", flush=True)
-        digitvae.show(list(drawn.values()))
-    return result
+        print(f"\nRun folder: {run} (figures in {run.folder / 'figures'})", flush=True)
+        # In windows, where there is a screen.
+        digitvae.show(list(figures.values()))
+
+
+def _checked(arguments: argparse.Namespace) -> tuple[digitvae.Run | None, Config]:
+    """Return the run to go on with, if any, and what to train."""
+    given = {field: getattr(arguments, field) for _, field, _, _ in _CONFIG_FLAGS}
+    if arguments.resume is None:
+        config = resolve(arguments.recipe, arguments.config, backend=arguments.backend, **given)
+        if arguments.run is not None:
+            digitvae.Run.check_free(arguments.run)
+        return None, config
+    settings = {"recipe": arguments.recipe, "config": arguments.config, "run": arguments.run, **given}
+    extra = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value is not None]
+    if extra:
+        raise ConfigError(
+            "Expected no other settings with --resume, because the run has its own. "
+            f"Received: {', '.join(extra)}"
+        )
+    run = digitvae.find_run(arguments.resume)
+    began = run.config.backend
+    if arguments.backend is not None and began not in ("auto", arguments.backend):
+        raise ConfigError(f"Expected backend {began}, on which {run} began. Received: {arguments.backend}")
+    run.has_checkpoint()  # refuses a run that has lost it
+    return run, run.config
 
 
 def report(result: dict[str, Any]) -> str:
@@ -132,7 +131,6 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(lines + [f"  {name:<20}{value} {unit}" for name, value, unit in rows])
 
 
-TRAIN_TEXT = "Train a model, measure it on the test set and draw its figures into a run folder."
 _WHOLE, _NUMBER = "a whole number", "a number"
 # flag, config field, kind or choices, help
 _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
@@ -156,7 +154,7 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
 ]
 
 
-def add_train_arguments(parser: argparse.ArgumentParser) -> None:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `digitvae train`."""
     default = Config()
     recipes = "; ".join(f"{name}: {reason}" for name, (reason, _) in RECIPES.items())
@@ -178,27 +176,3 @@ def add_train_arguments(parser: argparse.ArgumentParser) -> None:
         "--tensorboard", action="store_true", help="also write TensorBoard events into the run folder"
     )
     add_common_arguments(parser)
-
-
-def train(arguments: argparse.Namespace, steps: TrainSteps) -> None:
-    """Check the arguments, start the backend and do the work."""
-    given = {field: getattr(arguments, field) for _, field, _, _ in _CONFIG_FLAGS}
-    settings = {"recipe": arguments.recipe, "config": arguments.config, "run": arguments.run, **given}
-    if arguments.resume is not None:
-        extra = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value is not None]
-        if extra:
-            raise ConfigError(
-                "Expected no other settings with --resume, because the run has its own. "
-                f"Received: {', '.join(extra)}"
-            )
-    config = resolve(arguments.recipe, arguments.config, **given)
-    start_backend(arguments.backend, to_train=True)
-    options = TrainOptions(
-        config,
-        arguments.run,
-        arguments.resume,
-        not arguments.no_progress_bar,
-        arguments.tensorboard,
-        arguments.json,
-    )
-    steps(options)
