@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitvae.figures.canvas import LABEL_SIZE, MUTED, style, text_width
+from digitvae.figures.canvas import LABEL_SIZE, MUTED, note, style, text_width
 from digitvae.figures.tiles import as_pixels, compose, draw
 
 if TYPE_CHECKING:
@@ -216,16 +216,8 @@ def interpolations(images: ArrayLike, title: str = "From one test digit to anoth
         for column, name, side, share in ((0, "start", "left", 0.0), (steps - 1, "end", "right", 1.0)):
             # A name wider than its tile grows inwards, so that the figure's edge cannot cut it.
             fits = text_width(name, size) <= tile_width * mosaic.dot
-            plot.annotate(
-                name,
-                (mosaic.left[column] + tile_width * (0.5 if fits else share) - 0.5, -0.5),
-                (0, 4),
-                textcoords="offset points",
-                horizontalalignment="center" if fits else side,
-                color=MUTED,
-                fontsize=size,
-                annotation_clip=False,
-            )
+            place = (mosaic.left[column] + tile_width * (0.5 if fits else share) - 0.5, -0.5)
+            note(plot, name, place, (0, 4), "center" if fits else side, "baseline", MUTED).set_fontsize(size)
     return figure
 
 
