@@ -30,9 +30,6 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
             ignored.
         title: stands above the panels.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if a column is missing or has another length, or there is no epoch.
     """

@@ -39,9 +39,6 @@ def nll_curve(
         elbo: in nats per image; its opposite is drawn as a line to compare with. None for no line.
         title: stands above the curve.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
     """
@@ -78,9 +75,6 @@ def nats_per_latent(
         values: `(latents,)` nats, the mean over images, in any order; they are drawn sorted.
         quantity: what they are.
         title: stands above the bars.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: if there are no values, or some are not finite.
@@ -119,9 +113,6 @@ def rate_distortion(
             as the last of `latents`. None for no comparison.
         title: stands above the curve.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
     """
@@ -154,9 +145,6 @@ def latent_map(
         positions: `(n, 2)`, n >= 1.
         labels: `(n,)` integers; None without labels.
         title: stands above the plane.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: if the arrays do not fit together, or positions are not finite.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from digitvae.report.entry import ReportEntry
 from digitvae.report.formats import count, negated, number, with_interval
@@ -19,31 +18,16 @@ Line = tuple[str, str, str, Cell]
 """A row before its columns are known: what it is, its unit, how to read it, its cells."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of numbers.
-
-    Attributes:
-        run: the place of its run in the report, from 0.
-        name: of the run.
-        part: which numbers of the run, where it has several columns.
-    """
+class Column(NamedTuple):
+    """A column of numbers: the place of its run in the report, the run's name, which part of its numbers."""
 
     run: int
     name: str
     part: str = ""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A row of a table.
-
-    Attributes:
-        label: what it is.
-        cells: a text for each column, None where there is no number.
-        unit: of the numbers.
-        hint: how to read them.
-    """
+class Row(NamedTuple):
+    """A row of a table: what it is, a text per column or None, the unit of its numbers, how to read it."""
 
     label: str
     cells: tuple[str | None, ...]
@@ -51,8 +35,7 @@ class Row:
     hint: str = ""
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     """A table, with a note below it."""
 
     title: str

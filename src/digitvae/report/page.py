@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from digitvae.files import written_whole
 from digitvae.report.entry import PROTOCOLS, ReportEntry
@@ -45,8 +44,7 @@ def write_report(path: str | Path, entries: Sequence[ReportEntry]) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Rival:
+class Rival(NamedTuple):
     """A row of a table of references; `run` marks a run of the report, `order` sorts the rows."""
 
     name: str
@@ -59,8 +57,7 @@ class Rival:
     run: bool = False
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """The references of one protocol, with the runs of that protocol and data among them, the best first."""
 
     protocol: str

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from digitvae.figures import png
 
@@ -85,18 +84,8 @@ _KNOWN = {
 }
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A picture, ready for the page.
-
-    Attributes:
-        title: its heading.
-        alt: what it shows.
-        caption: how to read it; may be empty.
-        uri: the PNG as a data URI.
-        width: in pixels.
-        height: in pixels.
-    """
+class Picture(NamedTuple):
+    """A picture for the page: heading, what it shows, how to read it, the PNG as a data URI, its pixels."""
 
     title: str
     alt: str
