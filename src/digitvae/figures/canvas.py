@@ -87,34 +87,6 @@ def style() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def sharp(figure: Figure, dpi: float) -> Iterator[None]:
-    """Copy the pixels of images that are enlarged by a whole number; others are resampled smoothly.
-
-    Matplotlib's own "auto" would blur a threefold enlargement, and a twofold one that misses 2 by a rounding
-    error.
-
-    Args:
-        figure: the figure that is about to be drawn.
-        dpi: dots per inch of that drawing.
-    """
-    images = [
-        image
-        for axes in figure.axes
-        for image in axes.images
-        if image.get_interpolation() in ("auto", "antialiased")
-    ]
-    for image in images:
-        inches = image.axes.get_position().width * figure.get_figwidth()
-        zoom = inches * dpi / image.get_size()[1]
-        image.set_interpolation("nearest" if abs(zoom - max(1, round(zoom))) < 1e-6 else "auto")
-    try:
-        yield
-    finally:
-        for image in images:
-            image.set_interpolation("auto")
-
-
 def chart(
     title: str, width: float, height: float, panels: int = 1, room: float = 0.4
 ) -> tuple[Figure, list[Axes]]:

@@ -40,17 +40,18 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
     if epochs.ndim != 1 or not epochs.size:
         raise ValueError(f"Expected a history of at least one epoch. Received: epoch={history['epoch']}")
 
-    columns: dict[str, NDArray[np.float64]] = {}
-    for key, _ in PANELS:
-        for prefix, *_ in SERIES:
-            if prefix + key in history:
-                values = np.asarray(history[prefix + key], dtype=np.float64)
-                if values.shape != epochs.shape:
-                    raise ValueError(
-                        f"Expected {epochs.size} values in each column of the history. "
-                        f"Received: {prefix + key} of shape={values.shape}"
-                    )
-                columns[prefix + key] = -values if key == "elbo" else values
+    columns = {
+        prefix + key: np.asarray(history[prefix + key], dtype=np.float64) * (-1 if key == "elbo" else 1)
+        for key, _ in PANELS
+        for prefix, *_ in SERIES
+        if prefix + key in history
+    }
+    for name, values in columns.items():
+        if values.shape != epochs.shape:
+            raise ValueError(
+                f"Expected {epochs.size} values in each column of the history. "
+                f"Received: {name} of shape={values.shape}"
+            )
 
     with style():
         from matplotlib.lines import Line2D

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from digitvae.files import written_whole
-from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.formats import count, duration, negated, number, significant
-from digitvae.report.layout import estimate, grouped
+from digitvae.report.entry import PROTOCOLS, ReportEntry, grouped
+from digitvae.report.formats import count, duration, estimate, negated, number, significant
 from digitvae.report.pictures import picture
 from digitvae.report.references import REFERENCES
 from digitvae.report.tables import class_balance, per_class, tables

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, groupby
 
 from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.layout import Table
-from digitvae.report.tables import tables
+from digitvae.report.tables import Table, tables
 
 WIDTH = 100
 _GAP = 2
