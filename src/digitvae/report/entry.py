@@ -67,7 +67,12 @@ class ReportEntry:
     @property
     def data_name(self) -> str:
         """What the config calls the data."""
-        return str((self.config.get("config") or {}).get("data", "unknown data"))
+        return str(self.settings.get("data", "unknown data"))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The run's settings, empty where they are not known."""
+        return self.config.get("config") or {}
 
     def get(self, path: str) -> Any:
         """Look up a part of the evaluation.
