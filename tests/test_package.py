@@ -54,6 +54,7 @@ def test_wheel_holds_the_package_and_its_data_alone(project):
     expected = {name for name in expected if "__pycache__" not in name}
     assert {name for name in names if not name.startswith(info)} == expected
     assert f"{info}/licenses/LICENSE" in names
+    assert "digitvae/py.typed" in names
     for name, content in data.items():
         assert content == (source / "digitvae" / "data" / "files" / name).read_bytes()
     assert "digitvae = digitvae.cli:main" in entry_points

@@ -131,13 +131,11 @@ def _some_of_each(dataset: Dataset, n: int, seed: int) -> np.ndarray:
     """Choose test images, one label after the other where there are labels."""
     order = seeds.stream(seed, "test images").permutation(len(dataset.test_images))
     if dataset.test_labels is not None:
+        order = order[np.argsort(dataset.test_labels[order], kind="stable")]
         labels = dataset.test_labels[order]
         # The r-th image of its label comes before every (r + 1)-th one.
-        rank = np.empty(len(order), int)
-        for label in np.unique(labels):
-            members = np.flatnonzero(labels == label)
-            rank[members] = np.arange(len(members))
-        order = order[np.lexsort((labels, rank))]
+        rank = np.arange(len(labels)) - np.searchsorted(labels, labels)
+        order = order[np.argsort(rank, kind="stable")]
     return dataset.test_images[order[:n]]
 
 

@@ -30,6 +30,10 @@ class Part(NamedTuple):
     images: Images
     labels: Labels | None
 
+    def take(self, rows: slice | npt.NDArray[np.generic]) -> Part:
+        """Return some of the images with their labels."""
+        return Part(self.images[rows], None if self.labels is None else self.labels[rows])
+
 
 class Source(NamedTuple):
     """What a file or folder holds: its images, and its test images where it sets some apart."""

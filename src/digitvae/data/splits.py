@@ -38,11 +38,8 @@ def split_validation(images: Images, labels: Labels | None, size: int | None = N
         raise ValueError(
             f"Expected a validation size from 1 to {count - 1} of {count} images. Received: size={size}"
         )
-    cut = count - int(size)
-    return (
-        Part(images[:cut], None if labels is None else labels[:cut]),
-        Part(images[cut:], None if labels is None else labels[cut:]),
-    )
+    part, cut = Part(images, labels), count - int(size)
+    return part.take(slice(cut)), part.take(slice(cut, None))
 
 
 def hold_out_test(part: Part) -> tuple[Part, Part]:
@@ -57,11 +54,7 @@ def hold_out_test(part: Part) -> tuple[Part, Part]:
     count = len(part.images)
     chosen = np.zeros(count, bool)
     chosen[np.random.default_rng(_SEED).permutation(count)[: max(1, count // _TEST_SHARE)]] = True
-    train, test = (
-        Part(part.images[mask], None if part.labels is None else part.labels[mask])
-        for mask in (~chosen, chosen)
-    )
-    return train, test
+    return part.take(~chosen), part.take(chosen)
 
 
 def mix_labels(part: Part) -> Part:
@@ -72,5 +65,4 @@ def mix_labels(part: Part) -> Part:
     labels = part.labels
     if labels is None or labels[0] == labels[-1] or (np.diff(labels) < 0).any():
         return part
-    order = np.random.default_rng(_SEED).permutation(len(labels))
-    return Part(part.images[order], labels[order])
+    return part.take(np.random.default_rng(_SEED).permutation(len(labels)))

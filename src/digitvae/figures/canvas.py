@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.text import Annotation
 
 INK = "#1f2933"  # titles
 MUTED = "#66727f"  # labels, ticks
@@ -30,6 +32,15 @@ _STYLE: dict[str, Any] = {
     "axes.labelsize": LABEL_SIZE,
     "axes.edgecolor": "#b4bcc6",
     "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "scatter.edgecolors": "none",
+    "legend.frameon": False,
+    "grid.color": "#e6e9ed",
+    "grid.linewidth": 0.7,
     "axes.titlecolor": INK,
     "axes.titlesize": 10.0,
     "axes.titlelocation": "left",
@@ -76,32 +87,49 @@ def style() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def sharp(figure: Figure, dpi: float) -> Iterator[None]:
-    """Copy the pixels of images that are enlarged by a whole number; others are resampled smoothly.
-
-    Matplotlib's own "auto" would blur a threefold enlargement, and a twofold one that misses 2 by a rounding
-    error.
+def chart(
+    title: str, width: float, height: float, panels: int = 1, room: float = 0.4
+) -> tuple[Figure, list[Axes]]:
+    """Make a figure of charts side by side, below a title.
 
     Args:
-        figure: the figure that is about to be drawn.
-        dpi: dots per inch of that drawing.
+        title: wrapped where it is too long; the figure grows by the lines after the first.
+        width: of the figure, in inches.
+        height: of the figure with a title of one line, in inches.
+        panels: how many charts.
+        room: inches of the width that the title leaves free.
+
+    Returns:
+        The figure and the axes.
     """
-    images = [
-        image
-        for axes in figure.axes
-        for image in axes.images
-        if image.get_interpolation() in ("auto", "antialiased")
-    ]
-    for image in images:
-        inches = image.axes.get_position().width * figure.get_figwidth()
-        zoom = inches * dpi / image.get_size()[1]
-        image.set_interpolation("nearest" if abs(zoom - max(1, round(zoom))) < 1e-6 else "auto")
-    try:
-        yield
-    finally:
-        for image in images:
-            image.set_interpolation("auto")
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    lines = wrap(title, TITLE_SIZE, width - room)
+    figure = Figure(
+        figsize=(width, height + max(0, len(lines) - 1) * TITLE_SIZE * 1.25 / 72),
+        layout=ConstrainedLayoutEngine(w_pad=PAD, h_pad=0.1),
+    )
+    FigureCanvasAgg(figure)
+    figure.suptitle("\n".join(lines) or " ", x=PAD / width, ha="left", fontsize=TITLE_SIZE, parse_math=False)
+    return figure, list(figure.subplots(1, panels, squeeze=False)[0])
+
+
+def note(
+    axes: Axes,
+    text: str,
+    at: tuple[float, float],
+    offset: tuple[float, float],
+    ha: str,
+    va: str,
+    colour: str,
+    transform: Any = "data",
+) -> Annotation:
+    """Write at a place, moved by an offset in points; it may reach out of the axes."""
+    written = axes.annotate(text, at, offset, textcoords="offset points", xycoords=transform, color=colour)
+    written.set(horizontalalignment=ha, verticalalignment=va, annotation_clip=False)
+    return written
 
 
 def text_width(text: str, size: float) -> float:

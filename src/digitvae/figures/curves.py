@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitvae.figures.canvas import PAD, TITLE_SIZE, style, wrap
+from digitvae.figures.canvas import chart, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,9 +30,6 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
             ignored.
         title: stands above the panels.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if a column is missing or has another length, or there is no epoch.
     """
@@ -43,48 +40,38 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
     if epochs.ndim != 1 or not epochs.size:
         raise ValueError(f"Expected a history of at least one epoch. Received: epoch={history['epoch']}")
 
-    columns: dict[str, NDArray[np.float64]] = {}
-    for key, _ in PANELS:
-        for prefix, *_ in SERIES:
-            if prefix + key in history:
-                values = np.asarray(history[prefix + key], dtype=np.float64)
-                if values.shape != epochs.shape:
-                    raise ValueError(
-                        f"Expected {epochs.size} values in each column of the history. "
-                        f"Received: {prefix + key} of shape={values.shape}"
-                    )
-                columns[prefix + key] = -values if key == "elbo" else values
+    columns = {
+        prefix + key: np.asarray(history[prefix + key], dtype=np.float64) * (-1 if key == "elbo" else 1)
+        for key, _ in PANELS
+        for prefix, *_ in SERIES
+        if prefix + key in history
+    }
+    for name, values in columns.items():
+        if values.shape != epochs.shape:
+            raise ValueError(
+                f"Expected {epochs.size} values in each column of the history. "
+                f"Received: {name} of shape={values.shape}"
+            )
 
     with style():
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.layout_engine import ConstrainedLayoutEngine
         from matplotlib.lines import Line2D
 
-        lines = wrap(title, TITLE_SIZE, WIDTH - 2.8)  # the legend stands on the right of it
-        height = HEIGHT + max(0, len(lines) - 1) * TITLE_SIZE * 1.25 / 72
-        figure = Figure(figsize=(WIDTH, height), layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.1))
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(1, len(PANELS))
+        # The legend stands on the right of the title.
+        figure, panels = chart(title, WIDTH, HEIGHT, len(PANELS), room=2.8)
         for axes, (key, name) in zip(panels, PANELS, strict=True):
-            curves = [
+            present = [
                 (columns[prefix + key], colour) for prefix, _, colour in SERIES if prefix + key in columns
             ]
-            _panel(axes, epochs, curves)
-            axes.set_title(name)
-            axes.set_xlabel("epoch")
+            _panel(axes, epochs, present)
+            axes.set(title=name, xlabel="epoch")
         panels[0].set_ylabel("nats per image")
-        shown = [
-            (name, colour)
+        handles = [
+            Line2D([], [], color=colour, linewidth=2.0, label=name)
             for prefix, name, colour in SERIES
             if any(prefix + key in columns for key, _ in PANELS)
         ]
-        handles = [Line2D([], [], color=colour, linewidth=2.0, label=name) for name, colour in shown]
-        legend = figure.legend(handles=handles, loc="upper right", ncols=2, frameon=False, borderaxespad=0.8)
+        legend = figure.legend(handles=handles, loc="upper right", ncols=2, borderaxespad=0.8)
         legend.set_in_layout(False)
-        figure.suptitle(
-            "\n".join(lines) or " ", x=PAD / WIDTH, ha="left", fontsize=TITLE_SIZE, parse_math=False
-        )
     return figure
 
 
@@ -98,8 +85,7 @@ def _panel(axes: Axes, epochs: NDArray[np.float64], curves: list[tuple[NDArray[n
         finite = np.isfinite(values)
         marker = "o" if epochs.size <= 20 else ""
         axes.plot(epochs[finite], values[finite], color=colour, marker=marker, markersize=3, linewidth=1.6)
-        if finite.any():
-            ends.append((epochs[finite][-1], values[finite][-1], colour))
+        ends += [(*found, colour) for found in list(zip(epochs[finite], values[finite], strict=True))[-1:]]
     if not ends:
         axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", va="center")
         axes.set_yticks([])
@@ -109,11 +95,8 @@ def _panel(axes: Axes, epochs: NDArray[np.float64], curves: list[tuple[NDArray[n
     ticks = MaxNLocator(nbins=6, integer=True, steps=[1, 2, 5, 10], min_n_ticks=1).tick_values(first, last)
     axes.set_xticks([tick for tick in ticks if first <= tick <= last])
     axes.margins(y=0.09)
-    axes.grid(axis="y", color="#e6e9ed", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
 
-    # Two values that end close together would be written over each other: move them apart.
+    # The labels of two values that end close together are moved apart.
     bottom, top = axes.get_ylim()
     shift = [0.0] * len(ends)
     if len(ends) == 2 and ends[0][0] == ends[1][0]:
@@ -123,13 +106,7 @@ def _panel(axes: Axes, epochs: NDArray[np.float64], curves: list[tuple[NDArray[n
     points_high = 72 * HEIGHT * 0.66  # of a panel, about
     for (epoch, value, colour), move in zip(ends, shift, strict=True):
         axes.plot([epoch], [value], color=colour, marker="o", markersize=4, clip_on=False)
-        axes.annotate(
-            f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}",
-            (epoch, value),
-            (7, move * points_high) if epoch == last else (0, 7),  # above a curve that ends early
-            textcoords="offset points",
-            horizontalalignment="left" if epoch == last else "center",
-            verticalalignment="center_baseline",
-            color=colour,
-            annotation_clip=False,
-        )
+        text = f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}"
+        # Right of a curve's end, or above a curve that ends early.
+        place, side = ((7, move * points_high), "left") if epoch == last else ((0, 7), "center")
+        note(axes, text, (epoch, value), place, side, "center_baseline", colour)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitvae.figures.canvas import INK, MUTED, TITLE_SIZE, style, wrap
+from digitvae.figures.canvas import INK, MUTED, TITLE_SIZE, chart, note, style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT = 5.8, 3.6  # inches
 BLUE, GREY, ORANGE = "#0b62a4", "#8a96a3", "#b35900"
+DASHES = (0, (5, 3))
 USED = 0.01
 """Nats of KL above which a latent counts as used."""
 
@@ -38,32 +39,21 @@ def nll_curve(
         elbo: in nats per image; its opposite is drawn as a line to compare with. None for no line.
         title: stands above the curve.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
     """
-    draws, values = _series(k, "k"), _series(nll, "nll")
-    _check_same(draws, values, "k", "nll")
-    if draws[0] < 1 or np.any(np.diff(draws) <= 0):
-        raise ValueError(f"Expected increasing k, 1 or more. Received: k={draws.tolist()}")
+    draws, values = _curve("k", k, "nll", nll)
+    if draws[0] < 1:
+        raise ValueError(f"Expected k of 1 or more. Received: k={draws.tolist()}")
     with style():
-        figure, axes = _chart(title, "draws k (logarithmic)", "NLL, nats per image")
-        axes.set_xscale("log")
+        figure, [axes] = chart(title, WIDTH, HEIGHT)
+        axes.set(xlabel="draws k (logarithmic)", ylabel="NLL, nats per image", xscale="log")
         if elbo is not None and math.isfinite(elbo):
-            axes.axhline(-elbo, color=GREY, linewidth=1.2, linestyle=(0, (5, 3)))
-            _note(axes, f"\N{MINUS SIGN}ELBO {-elbo:,.2f}", (1.0, -elbo), axes.get_yaxis_transform(), MUTED)
+            axes.axhline(-elbo, color=GREY, linewidth=1.2, linestyle=DASHES)
+            text, right = f"\N{MINUS SIGN}ELBO {-elbo:,.2f}", axes.get_yaxis_transform()
+            note(axes, text, (1.0, -elbo), (-2, 3), "right", "bottom", MUTED, right)
         axes.plot(draws, values, color=BLUE, marker="o", markersize=4, linewidth=1.6)
-        axes.annotate(
-            f"{values[-1]:,.2f}",
-            (draws[-1], values[-1]),
-            (0, -6),
-            textcoords="offset points",
-            horizontalalignment="right",
-            verticalalignment="top",
-            color=BLUE,
-        )
+        note(axes, f"{values[-1]:,.2f}", (draws[-1], values[-1]), (0, -6), "right", "top", BLUE)
         axes.set_xlim(draws[0] / 1.25, draws[-1] * 1.25)
         # Ticks at the draws themselves, as far as their labels do not meet.
         ticks = [draws[-1]]
@@ -77,7 +67,7 @@ def nll_curve(
 
 
 def nats_per_latent(
-    values: ArrayLike, quantity: str = "KL", title: str = "What each latent carries"
+    values: ArrayLike, quantity: str = "KL", title: str = "Information in each latent"
 ) -> Figure:
     """Draw the KL, or another quantity in nats, of each latent as bars, and mark where those in use end.
 
@@ -86,37 +76,21 @@ def nats_per_latent(
         quantity: what they are.
         title: stands above the bars.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if there are no values, or some are not finite.
     """
-    nats = np.sort(_series(values, "values"))[::-1]
+    nats = np.sort(_series("values", values))[::-1]
     used = int((nats > USED).sum())
     with style():
-        figure, axes = _chart(title, "latents, the most used first", f"{quantity}, nats")
-        axes.bar(
-            np.arange(1, nats.size + 1),
-            nats,
-            width=0.8 if nats.size <= 100 else 1.0,
-            color=[BLUE] * used + [GREY] * (nats.size - used),
-        )
-        axes.axvline(used + 0.5, color=ORANGE, linewidth=1.2, linestyle=(0, (5, 3)))
-        label = f"{used} of {nats.size} above {USED} nats"
+        figure, [axes] = chart(title, WIDTH, HEIGHT)
+        axes.set(xlabel="latents, the most used first", ylabel=f"{quantity}, nats")
+        places, colours = np.arange(1, nats.size + 1), [BLUE] * used + [GREY] * (nats.size - used)
+        axes.bar(places, nats, width=0.8 if nats.size <= 100 else 1.0, color=colours)
+        axes.axvline(used + 0.5, color=ORANGE, linewidth=1.2, linestyle=DASHES)
         # Beside the line, on the side where there is room.
-        right = used < nats.size / 2
-        axes.annotate(
-            label,
-            (used + 0.5, 1.0),
-            (5 if right else -5, -4),
-            xycoords=axes.get_xaxis_transform(),
-            textcoords="offset points",
-            horizontalalignment="left" if right else "right",
-            verticalalignment="top",
-            color=ORANGE,
-            annotation_clip=False,
-        )
+        offset, side = ((5, -4), "left") if used < nats.size / 2 else ((-5, -4), "right")
+        label, top = f"{used} of {nats.size} above {USED} nats", axes.get_xaxis_transform()
+        note(axes, label, (used + 0.5, 1.0), offset, side, "top", ORANGE, top)
         axes.set_xlim(0.25, nats.size + 0.75)
         low, high = min(0.0, float(nats.min())), max(float(nats.max()), 2 * USED)
         axes.set_ylim(low * 1.1, high * 1.16)  # the label stands above the bars
@@ -139,37 +113,24 @@ def rate_distortion(
             as the last of `latents`. None for no comparison.
         title: stands above the curve.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
     """
-    kept, errors = _series(latents, "latents"), _series(mse, "mse")
-    _check_same(kept, errors, "latents", "mse")
-    if np.any(np.diff(kept) <= 0):
-        raise ValueError(f"Expected increasing latents. Received: latents={kept.tolist()}")
+    kept, errors = _curve("latents", latents, "mse", mse)
+    others = None if pca_mse is None else _series("pca_mse", np.atleast_1d(pca_mse))
+    if others is not None and others.shape not in ((1,), kept.shape):
+        raise ValueError(
+            f"Expected one pca_mse or {kept.size} of them. Received: pca_mse.shape={others.shape}"
+        )
     with style():
-        figure, axes = _chart(title, "latents kept", "MSE per pixel")
-        if pca_mse is not None:
-            others = _series(np.atleast_1d(np.asarray(pca_mse, dtype=np.float64)), "pca_mse")
-            if others.shape not in ((1,), kept.shape):
-                raise ValueError(
-                    f"Expected one pca_mse or {kept.size} of them. Received: pca_mse.shape={others.shape}"
-                )
-            axes.plot(
-                kept[-others.size :],
-                others,
-                color=ORANGE,
-                linestyle=(0, (5, 3)),
-                marker="s",
-                markersize=4,
-                linewidth=1.4,
-                label="as many principal components",
-            )
+        figure, [axes] = chart(title, WIDTH, HEIGHT)
+        axes.set(xlabel="latents kept", ylabel="MSE per pixel")
+        if others is not None:
+            [line] = axes.plot(kept[-others.size :], others, label="as many principal components")
+            line.set(color=ORANGE, linestyle=DASHES, marker="s", markersize=4, linewidth=1.4)
         axes.plot(kept, errors, color=BLUE, marker="o", markersize=4, linewidth=1.6, label="latents")
-        if pca_mse is not None:
-            axes.legend(frameon=False)
+        if others is not None:
+            axes.legend()
         axes.set_ylim(bottom=0.0)
         _whole_ticks(axes)
     return figure
@@ -178,15 +139,12 @@ def rate_distortion(
 def latent_map(
     positions: ArrayLike, labels: ArrayLike | None = None, title: str = "Test images in the latent space"
 ) -> Figure:
-    """Draw codes as points in a plane, coloured by label.
+    """Draw latents as points in a plane, coloured by label.
 
     Args:
         positions: `(n, 2)`, n >= 1.
         labels: `(n,)` integers; None without labels.
         title: stands above the plane.
-
-    Returns:
-        The figure.
 
     Raises:
         ValueError: if the arrays do not fit together, or positions are not finite.
@@ -201,84 +159,37 @@ def latent_map(
     across, upward = np.ptp(points, axis=0)
     flatness = float(np.clip(upward / across, 0.5, 1.1)) if across > 0 else 1.0
     with style():
-        from matplotlib.lines import Line2D
+        from matplotlib.patheffects import withStroke
 
-        figure, axes = _chart(title, "", "", height=WIDTH * flatness + 0.7)
-        axes.grid(visible=False)
-        axes.spines[:].set_visible(False)
+        figure, [axes] = chart(title, WIDTH, WIDTH * flatness + 0.7)
         axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_visible(False)
         axes.set_aspect("equal", adjustable="datalim")
         if names is None:
-            axes.scatter(points[:, 0], points[:, 1], s=size, color=BLUE, alpha=0.55, linewidths=0)
+            axes.scatter(points[:, 0], points[:, 1], s=size, color=BLUE, alpha=0.55)
             return figure
-        kinds = np.unique(names)
+        kinds, kind = np.unique(names, return_inverse=True)
         colour = np.array([COLOURS[i % len(COLOURS)] for i in range(len(kinds))])
-        shape = [SHAPES[i // len(COLOURS) % len(SHAPES)] for i in range(len(kinds))]
-        kind = np.searchsorted(kinds, names)
+        shape = np.array([SHAPES[i // len(COLOURS) % len(SHAPES)] for i in range(len(kinds))])
         # In the order of the images, so that the last class does not cover the others.
         for marker in dict.fromkeys(shape):
-            chosen = np.flatnonzero([shape[i] == marker for i in kind])
-            axes.scatter(
-                points[chosen, 0],
-                points[chosen, 1],
-                s=size,
-                c=colour[kind[chosen]],
-                marker=marker,
-                alpha=0.75,
-                linewidths=0,
-            )
-        handles = [
-            Line2D([], [], linestyle="", marker=shape[i], color=colour[i], markersize=6, label=str(name))
-            for i, name in enumerate(kinds)
-        ]
+            x, y = points[shape[kind] == marker].T
+            axes.scatter(x, y, s=size, c=colour[kind[shape[kind] == marker]], marker=marker, alpha=0.75)
         # Many classes would leave no room for the map; the first ones show how the others look.
+        handles = [
+            axes.plot([], [], shape[i], color=colour[i], markersize=6, label=str(name))[0]
+            for i, name in enumerate(kinds[:40])
+        ]
         figure.legend(
-            handles=handles[:40],
-            loc="outside lower left",
-            ncols=10,
-            frameon=False,
-            handletextpad=0.1,
-            columnspacing=1.1,
+            handles=handles, loc="outside lower left", ncols=10, handletextpad=0.1, columnspacing=1.1
         )
         # A name where most of its points are: the reader need not match colours.
-        if len(kinds) <= len(COLOURS):
-            for i, name in enumerate(kinds):
-                x, y = np.median(points[kind == i], axis=0)
-                axes.text(
-                    x,
-                    y,
-                    str(name),
-                    fontsize=TITLE_SIZE,
-                    fontweight="bold",
-                    color=INK,
-                    horizontalalignment="center",
-                    verticalalignment="center",
-                    parse_math=False,
-                    path_effects=_halo(),
-                )
+        for i, name in enumerate(kinds if len(kinds) <= len(COLOURS) else []):
+            x, y = np.median(points[kind == i], axis=0)
+            text = axes.text(x, y, str(name), color=INK, fontsize=TITLE_SIZE, ha="center", va="center")
+            text.set(fontweight="bold", parse_math=False)
+            text.set_path_effects([withStroke(linewidth=3, foreground="white")])
     return figure
-
-
-def _chart(title: str, across: str, upward: str, height: float = HEIGHT) -> tuple[Figure, Axes]:
-    """Make a figure with one pair of axes in the common style."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    lines = wrap(title, TITLE_SIZE, WIDTH - 0.4)
-    figure = Figure(
-        figsize=(WIDTH, height + max(0, len(lines) - 1) * TITLE_SIZE * 1.25 / 72),
-        layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12),
-    )
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    axes.set_xlabel(across)
-    axes.set_ylabel(upward)
-    axes.grid(axis="y", color="#e6e9ed", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.set_axisbelow(True)
-    figure.suptitle("\n".join(lines) or " ", x=0.14 / WIDTH, ha="left", fontsize=TITLE_SIZE, parse_math=False)
-    return figure, axes
 
 
 def _whole_ticks(axes: Axes) -> None:
@@ -288,28 +199,7 @@ def _whole_ticks(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
 
 
-def _note(axes: Axes, text: str, at: tuple[float, float], transform: object, colour: str) -> None:
-    """Write above a line, at its right end."""
-    axes.annotate(
-        text,
-        at,
-        (-2, 3),
-        xycoords=transform,  # type: ignore[arg-type]
-        textcoords="offset points",
-        horizontalalignment="right",
-        verticalalignment="bottom",
-        color=colour,
-    )
-
-
-def _halo() -> list:
-    """Surround letters with white, so that they can be read on points."""
-    from matplotlib.patheffects import withStroke
-
-    return [withStroke(linewidth=3, foreground="white")]
-
-
-def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
+def _series(name: str, values: ArrayLike) -> NDArray[np.float64]:
     """Check a row of numbers."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
@@ -317,9 +207,16 @@ def _series(values: ArrayLike, name: str) -> NDArray[np.float64]:
     return array
 
 
-def _check_same(first: NDArray[np.float64], second: NDArray[np.float64], name_a: str, name_b: str) -> None:
+def _curve(
+    name: str, places: ArrayLike, other: str, values: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Check increasing places and as many values."""
+    first, second = _series(name, places), _series(other, values)
     if first.shape != second.shape:
         raise ValueError(
-            f"Expected as many {name_a} as {name_b}. "
-            f"Received: {name_a}.shape={first.shape}, {name_b}.shape={second.shape}"
+            f"Expected as many {name} as {other}. "
+            f"Received: {name}.shape={first.shape}, {other}.shape={second.shape}"
         )
+    if np.any(np.diff(first) <= 0):
+        raise ValueError(f"Expected increasing {name}. Received: {name}={first.tolist()}")
+    return first, second

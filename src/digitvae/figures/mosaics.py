@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from digitvae.figures.canvas import LABEL_SIZE, MUTED, style, text_width
+from digitvae.figures.canvas import LABEL_SIZE, MUTED, note, style, text_width
 from digitvae.figures.tiles import as_pixels, compose, draw
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def _columns(n: int, height: int, width: int) -> int:
     return min(range(1, n + 1), key=cost)
 
 
-def _places(n: int, columns: int) -> NDArray[np.int64]:
-    """Row and column of n tiles that are laid line by line, `(n, 2)`."""
-    return np.stack(np.divmod(np.arange(n), columns), axis=1)
+def _rows(images: NDArray[np.uint8], columns: int) -> list[NDArray[np.uint8]]:
+    """Lay images line by line."""
+    return [images[start : start + columns] for start in range(0, len(images), columns)]
 
 
 def samples(images: ArrayLike, title: str = "New digits sampled from the prior") -> Figure:
@@ -43,15 +43,12 @@ def samples(images: ArrayLike, title: str = "New digits sampled from the prior")
         images: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
         title: stands above the grid.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if `images` has another shape, type or range.
     """
     pixels = as_pixels(images, "n, height, width")
     with style():
-        return draw(compose(pixels, _places(len(pixels), _columns(*pixels.shape))), title)[0]
+        return draw(compose(_rows(pixels, _columns(*pixels.shape))), title)[0]
 
 
 def latent_grid(
@@ -76,9 +73,6 @@ def latent_grid(
             right). Two equal ones say that u has but one coordinate: only the vertical axis is labelled.
         title: stands above the plane.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if an argument has another shape, type or range.
     """
@@ -96,8 +90,7 @@ def latent_grid(
         )
     noise = np.array([NormalDist().inv_cdf(level) for level in levels])
 
-    tiles = pixels[::-1].reshape(-1, *pixels.shape[2:])
-    mosaic = compose(tiles, _places(steps**2, steps), border=False)
+    mosaic = compose(pixels[::-1], border=False)
     height, width = mosaic.tile
     across, across_names = _noise_ticks(noise, width * mosaic.dot)
     upward, upward_names = _noise_ticks(noise, height * mosaic.dot)
@@ -152,9 +145,6 @@ def reconstructions(
         reconstructions: the same shape; uint8, or float in [0, 1].
         title: stands above the pairs.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if an array has another shape, type or range.
     """
@@ -172,9 +162,6 @@ def neighbours(
         nearest: the training image nearest to each, of the same shape.
         title: stands above the pairs.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if the images have another shape, type or range.
     """
@@ -189,25 +176,16 @@ def interpolations(images: ArrayLike, title: str = "From one test digit to anoth
             `images[:, -1]` are the real digits.
         title: stands above the rows.
 
-    Returns:
-        The figure.
-
     Raises:
         ValueError: if `images` has another shape, type or range.
     """
     pixels = as_pixels(images, "rows, steps, height, width")
-    rows, steps, *_ = pixels.shape
+    steps = pixels.shape[1]
     if steps < 2:
         raise ValueError(
             f"Expected at least two steps, the start and the end. Received: shape={pixels.shape}"
         )
-    ends = (0, steps - 1)
-    mosaic = compose(
-        pixels.reshape(-1, *pixels.shape[2:]),
-        _places(rows * steps, steps),
-        breaks=((), (1, steps - 1)),
-        marked=ends,
-    )
+    mosaic = compose(pixels, breaks=((), (1, steps - 1)), marked=(0, steps - 1))
     with style():
         figure, plot = draw(mosaic, title, heading=0.2)
         tile_width = mosaic.tile[1]
@@ -216,16 +194,8 @@ def interpolations(images: ArrayLike, title: str = "From one test digit to anoth
         for column, name, side, share in ((0, "start", "left", 0.0), (steps - 1, "end", "right", 1.0)):
             # A name wider than its tile grows inwards, so that the figure's edge cannot cut it.
             fits = text_width(name, size) <= tile_width * mosaic.dot
-            plot.annotate(
-                name,
-                (mosaic.left[column] + tile_width * (0.5 if fits else share) - 0.5, -0.5),
-                (0, 4),
-                textcoords="offset points",
-                horizontalalignment="center" if fits else side,
-                color=MUTED,
-                fontsize=size,
-                annotation_clip=False,
-            )
+            place = (mosaic.left[column] + tile_width * (0.5 if fits else share) - 0.5, -0.5)
+            note(plot, name, place, (0, 4), "center" if fits else side, "baseline", MUTED).set_fontsize(size)
     return figure
 
 
@@ -240,15 +210,13 @@ def _pairs(arguments: dict[str, ArrayLike], names: tuple[str, str], title: str) 
         )
     n, height, width = above.shape
     # Up to 50 pairs stand ten abreast, more of them in about a square.
-    lines = math.ceil(n / max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0)))
-    places = _places(n, math.ceil(n / lines))
-    upper, lower = places * (2, 1), places * (2, 1) + (1, 0)
-    mosaic = compose(
-        np.concatenate([above, below]), np.concatenate([upper, lower]), breaks=(range(2, 2 * lines, 2), ())
-    )
+    across = max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0))
+    across = math.ceil(n / math.ceil(n / across))
+    rows = [row for pair in zip(_rows(above, across), _rows(below, across), strict=True) for row in pair]
+    mosaic = compose(rows, breaks=(range(2, len(rows), 2), ()))
     with style():
         figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
-        plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * lines)
+        plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * (len(rows) // 2))
         # Very flat images leave less than a line of text for each row.
         plot.yaxis.set_tick_params(
             length=0, pad=5, labelsize=min(LABEL_SIZE, 60 * mosaic.tile[0] * mosaic.dot)

@@ -89,8 +89,7 @@ def _pixel_side(height: int, width: int, rows: int, columns: int) -> float:
 
 
 def compose(
-    tiles: NDArray[np.uint8],
-    places: NDArray[np.int64],
+    rows: Sequence[NDArray[np.uint8]] | NDArray[np.uint8],
     *,
     border: bool = True,
     breaks: tuple[Sequence[int], Sequence[int]] = ((), ()),
@@ -99,8 +98,8 @@ def compose(
     """Paint images side by side.
 
     Args:
-        tiles: `(n, height, width)` uint8 grey, 0 is black.
-        places: `(n, 2)` row and column of each; places left empty stay white.
+        rows: the images of each row from the left, uint8 grey, `(n, height, width)`, 0 is black; short rows
+            are followed by white.
         border: whether a thin line runs around each tile.
         breaks: rows, and columns, in front of which a white space stands.
         marked: columns whose tiles get a border in the accent colour.
@@ -108,9 +107,9 @@ def compose(
     Returns:
         The mosaic.
     """
-    height, width = tiles.shape[1:]
-    rows, columns = (int(count) + 1 for count in places.max(axis=0))
-    side = _pixel_side(height, width, rows, columns)
+    height, width = rows[0].shape[1:]
+    columns = max(map(len, rows))
+    side = _pixel_side(height, width, len(rows), columns)
     dot = min(side, GRID)
     zoom = round(side / dot)
     line = max(1, round(0.015 / dot)) if border else 0
@@ -121,16 +120,17 @@ def compose(
         steps = [length + line + (space + line if index in before else 0) for index in range(1, count)]
         return np.cumsum([line, *steps])
 
-    top, left = starts(rows, height, breaks[0]), starts(columns, width, breaks[1])
+    top, left = starts(len(rows), height, breaks[0]), starts(columns, width, breaks[1])
     pixels = np.full((top[-1] + height + line, left[-1] + width + line, 3), 255, dtype=np.uint8)
-    for row, column in places:
-        y, x = top[row], left[column]
-        colour = ACCENT if column in marked else BORDER
-        pixels[y - line : y + height + line, x - line : x + width + line] = colour
+    for y, row in zip(top, rows, strict=True):
+        for column, x in enumerate(left[: len(row)]):
+            colour = ACCENT if column in marked else BORDER
+            pixels[y - line : y + height + line, x - line : x + width + line] = colour
     # Only now the tiles: the borders of neighbours share a line.
-    for tile, (row, column) in zip(tiles, places, strict=True):
-        y, x = top[row], left[column]
-        pixels[y : y + height, x : x + width] = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)[..., None]
+    for y, row in zip(top, rows, strict=True):
+        for x, tile in zip(left, row, strict=False):
+            enlarged = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
+            pixels[y : y + height, x : x + width] = enlarged[..., None]
     return Mosaic(pixels, dot, left, top, (height, width))
 
 

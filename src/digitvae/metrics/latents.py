@@ -68,7 +68,7 @@ def linear_probe(
     from sklearn.preprocessing import StandardScaler
 
     probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-    return float(np.mean(probe.fit(train, classes).predict(test) == truth))
+    return float(probe.fit(train, classes).score(test, truth))
 
 
 def knn_accuracy(
@@ -100,7 +100,7 @@ def knn_accuracy(
     from sklearn.neighbors import KNeighborsClassifier
 
     vote = KNeighborsClassifier(neighbours, algorithm="brute")
-    return float(np.mean(vote.fit(train, classes).predict(test) == truth))
+    return float(vote.fit(train, classes).score(test, truth))
 
 
 def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int = 0) -> float:
@@ -118,17 +118,17 @@ def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int
         ValueError: shapes that do not fit together or values that are not finite.
     """
     points = as_floats(latents, "latents")
-    names, classes = np.unique(as_labels(labels, len(points), "labels"), return_inverse=True)
+    classes = as_labels(labels, len(points), "labels")
     from scipy.optimize import linear_sum_assignment
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
+    from sklearn.metrics.cluster import contingency_matrix
 
     with warnings.catch_warnings():
         # A collapsed posterior has fewer different codes than classes; the accuracy says it well enough.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        clusters = KMeans(len(names), n_init=10, random_state=seed).fit_predict(points)
-    counts = np.zeros((len(names), len(names)), np.int64)
-    np.add.at(counts, (clusters, classes), 1)
+        clusters = KMeans(len(np.unique(classes)), n_init=10, random_state=seed).fit_predict(points)
+    counts = contingency_matrix(classes, clusters)
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(points))
 
 

@@ -70,8 +70,8 @@ def conv_decoder(
 
     Args:
         image_shape: (height, width) of the images.
-        channels: parameters a pixel.
-        latent_dim: size of the code.
+        channels: parameters per pixel.
+        latent_dim: number of latents.
         width: channels on the coarsest grid; the finer ones have half as many.
         blocks: residual blocks on the coarsest grid; the finer ones have one.
         activation: the nonlinearity between the layers, by Keras' name.
@@ -117,7 +117,9 @@ def _channels(width: int, stages: int) -> list[int]:
     return [max(1, width // 2)] * stages + [width]
 
 
-def _residual(x, width: int, blocks: int, activation: str, dtype: str):
+def _residual(
+    x: keras.KerasTensor, width: int, blocks: int, activation: str, dtype: str
+) -> keras.KerasTensor:
     for _ in range(blocks):
         y = layers.Activation(activation, dtype=dtype)(x)
         y = layers.Conv2D(width, 3, padding="same", dtype=dtype)(y)
@@ -127,7 +129,7 @@ def _residual(x, width: int, blocks: int, activation: str, dtype: str):
     return x
 
 
-def _pixel_shuffle(x, scale: int, dtype: str):
+def _pixel_shuffle(x: keras.KerasTensor, scale: int, dtype: str) -> keras.KerasTensor:
     """Move channels into space: (n, h, w, scale**2 c) -> (n, scale h, scale w, c)."""
     height, width, channels = x.shape[1:]
     channels //= scale**2

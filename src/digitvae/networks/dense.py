@@ -49,8 +49,8 @@ def dense_decoder(
 
     Args:
         image_shape: (height, width) of the images.
-        channels: parameters a pixel.
-        latent_dim: size of the code.
+        channels: parameters per pixel.
+        latent_dim: number of latents.
         width: units of the hidden layers.
         blocks: residual blocks after the first layer.
         activation: the nonlinearity between the layers, by Keras' name.
@@ -67,7 +67,9 @@ def dense_decoder(
     return keras.Model(latents, x, name="decoder")
 
 
-def _residual(x, width: int, blocks: int, activation: str, dtype: str):
+def _residual(
+    x: keras.KerasTensor, width: int, blocks: int, activation: str, dtype: str
+) -> keras.KerasTensor:
     for _ in range(blocks):
         y = layers.Activation(activation, dtype=dtype)(x)
         y = layers.Dense(width, dtype=dtype)(y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +67,12 @@ class ReportEntry:
     @property
     def data_name(self) -> str:
         """What the config calls the data."""
-        return str((self.config.get("config") or {}).get("data", "unknown data"))
+        return str(self.settings.get("data", "unknown data"))
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """The run's settings, empty where they are not known."""
+        return self.config.get("config") or {}
 
     def get(self, path: str) -> Any:
         """Look up a part of the evaluation.
@@ -82,3 +87,17 @@ class ReportEntry:
         for key in path.split("."):
             part = part.get(key) if isinstance(part, Mapping) else None
         return part
+
+
+Numbered = tuple[int, ReportEntry]
+"""A run and its place in the report: two runs may have the same name."""
+
+
+def grouped(
+    entries: Iterable[Numbered], key: Callable[[ReportEntry], Any]
+) -> list[tuple[Any, list[Numbered]]]:
+    """Collect the entries with the same key, in the order in which keys come first."""
+    groups: dict[Any, list[Numbered]] = {}
+    for i, entry in entries:
+        groups.setdefault(key(entry), []).append((i, entry))
+    return list(groups.items())

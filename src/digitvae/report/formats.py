@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
+
+Get = Callable[[str], Any]
+"""Looks up a number by its path."""
+Cell = Callable[[Get], str | None]
+"""Writes the text of a cell, None where there is no number."""
 
 
 def number(value: float | None, digits: int = 2) -> str | None:
@@ -76,3 +81,29 @@ def negated(value: Any) -> Any:
     if value is None:
         return None
     return [-end for end in reversed(value)] if isinstance(value, Sequence) else -value
+
+
+def value(path: str, form: Callable[..., str | None] = number, *arguments: Any) -> Cell:
+    """Write a number by a form and its further arguments."""
+    return lambda get: form(get(path), *arguments)
+
+
+def estimate(path: str, interval: str = "", k: str = "", digits: int = 2, opposite: bool = False) -> Cell:
+    """Write an estimate with what belongs to it.
+
+    Args:
+        path: of the estimate.
+        interval: path of its interval; by default `path` with `_interval` added.
+        k: path of the number of draws, for what depends on it.
+        digits: decimals.
+        opposite: write its opposite, as of an ELBO.
+    """
+
+    def cell(get: Get) -> str | None:
+        found, ends = get(path), get(interval or f"{path}_interval")
+        if opposite:
+            found, ends = negated(found), negated(ends)
+        text = with_interval(found, ends, digits)
+        return f"{text} (k={count(get(k)) or '?'})" if text and k else text
+
+    return cell

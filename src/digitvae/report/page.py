@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib import resources
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from digitvae.files import written_whole
-from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.formats import count, duration, negated, number, significant
-from digitvae.report.layout import estimate, grouped
+from digitvae.report.entry import PROTOCOLS, ReportEntry, grouped
+from digitvae.report.formats import count, duration, estimate, negated, number, significant
 from digitvae.report.pictures import picture
 from digitvae.report.references import REFERENCES
 from digitvae.report.tables import class_balance, per_class, tables
@@ -45,8 +42,7 @@ def write_report(path: str | Path, entries: Sequence[ReportEntry]) -> Path:
     return path
 
 
-@dataclass(frozen=True)
-class Rival:
+class Rival(NamedTuple):
     """A row of a table of references; `run` marks a run of the report, `order` sorts the rows."""
 
     name: str
@@ -59,8 +55,7 @@ class Rival:
     run: bool = False
 
 
-@dataclass(frozen=True)
-class Standing:
+class Standing(NamedTuple):
     """The references of one protocol, with the runs of that protocol and data among them, the best first."""
 
     protocol: str
@@ -69,9 +64,10 @@ class Standing:
 
 
 def _render(entries: Sequence[ReportEntry]) -> str:
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
+        loader=PackageLoader("digitvae.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -79,12 +75,8 @@ def _render(entries: Sequence[ReportEntry]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["signed"] = _signed
-    folder = resources.files(__package__)
-    template = environment.from_string(folder.joinpath("report.html.jinja").read_text(encoding="utf-8"))
-    style = folder.joinpath("report.css").read_text(encoding="utf-8")
     standings = _standings(entries)
-    return template.render(
-        style=style,
+    return environment.get_template("report.html.jinja").render(
         title=entries[0].name if len(entries) == 1 else f"{len(entries)} runs compared",
         kinds=PROTOCOLS,
         reference_data=REFERENCE_DATA,
@@ -117,13 +109,12 @@ def _signed(text: str) -> str:
 
 def _facts(entry: ReportEntry) -> list[tuple[str, str]]:
     """Say in a few words what was evaluated."""
-    config: Mapping[str, Any] = entry.config.get("config") or {}
     shape = entry.config.get("image_shape")
     size = f", {shape[0]} \N{MULTIPLICATION SIGN} {shape[1]} pixels" if shape else ""
     facts = {
         "Protocol": f"{entry.protocol}: {PROTOCOLS[entry.protocol]}",
         "Data": f"{entry.data_name}{size}",
-        "Recipe": config.get("recipe"),
+        "Recipe": entry.settings.get("recipe"),
         # ISO 8601, to the minute.
         "Created": str(created)[:16].replace("T", " ") if (created := entry.config.get("created")) else None,
         "Seed of the evaluation": entry.get("seed"),
@@ -132,7 +123,7 @@ def _facts(entry: ReportEntry) -> list[tuple[str, str]]:
 
 
 def _epochs(entry: ReportEntry) -> str:
-    epochs = (entry.config.get("config") or {}).get("epochs")
+    epochs = entry.settings.get("epochs")
     return "" if epochs is None else f"{epochs} epochs"
 
 
@@ -208,13 +199,11 @@ def _settings(entries: Sequence[ReportEntry]) -> list[tuple[str, list[tuple[str,
         }
         for e in entries
     ]
-    configs = [e.config.get("config") or {} for e in entries]
-    versions = [e.config.get("versions") or {} for e in entries]
+    configs, versions = [e.settings for e in entries], [e.config.get("versions") or {} for e in entries]
     found = []
     for title, values in (("Configuration", configs), ("Versions", versions), ("Origin", origins)):
-        keys = dict.fromkeys(key for mapping in values for key in mapping)
         rows = []
-        for key in keys:
+        for key in dict.fromkeys(key for mapping in values for key in mapping):
             cells = ["\N{EM DASH}" if m.get(key) is None else str(m[key]) for m in values]
             rows.append((str(key), cells, len(set(cells)) > 1))
         if rows:

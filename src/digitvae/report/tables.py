@@ -2,26 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.formats import count, duration, negated, number, share, significant
-from digitvae.report.layout import (
+from digitvae.report.entry import PROTOCOLS, Numbered, ReportEntry, grouped
+from digitvae.report.formats import (
     Cell,
-    Column,
     Get,
-    Line,
-    Numbered,
-    Row,
-    Table,
-    build,
+    count,
+    duration,
     estimate,
-    fixed,
-    grouped,
+    negated,
+    number,
+    share,
+    significant,
     value,
 )
 
 NATS = "nats"
+Line = tuple[str, str, str, Cell]
+"""A row before its columns are known: what it is, its unit, how to read it, its cells."""
+
+
+class Column(NamedTuple):
+    """A column of numbers: the place of its run in the report, the run's name, which part of its numbers."""
+
+    run: int
+    name: str
+    part: str = ""
+
+
+class Row(NamedTuple):
+    """A row of a table: what it is, a text per column or None, the unit of its numbers, how to read it."""
+
+    label: str
+    cells: tuple[str | None, ...]
+    unit: str = ""
+    hint: str = ""
+
+
+class Table(NamedTuple):
+    """A table, with a note below it."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    note: str = ""
+
+
+def build(title: str, columns: Sequence[tuple[Column, Get]], lines: Iterable[Line], note: str = "") -> Table:
+    """Make a table from its columns and lines; rows without any number are left out."""
+    rows = [
+        Row(label, tuple(cell(get) for _, get in columns), unit, hint) for label, unit, hint, cell in lines
+    ]
+    return Table(
+        title,
+        tuple(column for column, _ in columns),
+        tuple(row for row in rows if any(text is not None for text in row.cells)),
+        note,
+    )
 
 
 def tables(entries: Sequence[ReportEntry]) -> list[Table]:
@@ -186,10 +225,10 @@ _CHECKS_NOTE = (
     "Measured on part of the test images: compare these numbers with each other, not with those above."
 )
 _RECONSTRUCTION: list[Line] = [
-    ("MSE", "", "per pixel of [0, 1]; lower is better", fixed("mse", 5)),
-    ("MSE of PCA", "", "with as many components as latents", fixed("pca_mse", 5)),
+    ("MSE", "", "per pixel of [0, 1]; lower is better", value("mse", number, 5)),
+    ("MSE of PCA", "", "with as many components as latents", value("pca_mse", number, 5)),
     ("PSNR", "dB", "higher is better", value("psnr")),
-    ("SSIM", "", "1 is perfect", fixed("ssim", 3)),
+    ("SSIM", "", "1 is perfect", value("ssim", number, 3)),
 ]
 _RECONSTRUCTION_NOTE = "Grey test images compared with their reconstructions from the posterior mean."
 _LATENTS: list[Line] = [
@@ -212,19 +251,24 @@ _SAMPLES: list[Line] = [
     ("Fréchet distance", "", "lower is better", value("frechet", significant)),
     ("kernel distance", "", "lower is better", value("kernel", significant)),
     ("  spread", "", "standard deviation over subsets", value("kernel_std", significant)),
-    ("precision", "", "share of samples that look real", fixed("precision", 3)),
-    ("recall", "", "share of real images that are covered", fixed("recall", 3)),
-    ("density", "", "how densely real images surround samples; ideally 1", fixed("density", 3)),
-    ("coverage", "", "share of real images with a sample nearby", fixed("coverage", 3)),
-    ("class entropy", NATS, "2.303 for ten equally frequent classes", fixed("class_entropy", 3)),
-    ("class imbalance", "", "total variation distance; ideally 0", fixed("total_variation", 3)),
-    ("confidence", "", "mean of the classifier's highest probability", fixed("confidence", 3)),
+    ("precision", "", "share of samples that look real", value("precision", number, 3)),
+    ("recall", "", "share of real images that are covered", value("recall", number, 3)),
+    ("density", "", "how densely real images surround samples; ideally 1", value("density", number, 3)),
+    ("coverage", "", "share of real images with a sample nearby", value("coverage", number, 3)),
+    ("class entropy", NATS, "2.303 for ten equally frequent classes", value("class_entropy", number, 3)),
+    ("class imbalance", "", "total variation distance; ideally 0", value("total_variation", number, 3)),
+    ("confidence", "", "mean of the classifier's highest probability", value("confidence", number, 3)),
     ("confident samples", "", "highest probability above 0.9", value("share_confident", share)),
 ]
 _MEMORISATION: list[Line] = [
     ("distance to training images", "", "median over that of test images; copies: 0", value("median_ratio")),
     ("very close samples", "", "nearer than 99% of test images; copies: 100%", value("share_closer", share)),
-    ("preference for training images", "", "new images: about 0; copies: 1", fixed("train_preference", 3)),
+    (
+        "preference for training images",
+        "",
+        "new images: about 0; copies: 1",
+        value("train_preference", number, 3),
+    ),
 ]
 _MEMORISATION_NOTE = (
     "Smooth images are nearer to all other images, whether copied or not; this does not affect the last row."

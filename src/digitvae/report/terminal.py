@@ -5,10 +5,10 @@ from __future__ import annotations
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, groupby
 
 from digitvae.report.entry import PROTOCOLS, ReportEntry
-from digitvae.report.layout import Table
-from digitvae.report.tables import tables
+from digitvae.report.tables import Table, tables
 
 WIDTH = 100
 _GAP = 2
@@ -41,47 +41,30 @@ def _lines(found: Table) -> Iterator[str]:
     yield _plain(found.title.replace(" \N{EM DASH} ", ", "))
     labels = [f"  {row.label}" + (f" [{row.unit}]" if row.unit else "") for row in found.rows]
     first = max(map(len, labels))
-    names = [_short(_plain(column.name)) for column in found.columns]
-    widths = [
-        max(len(part), *(len(row.cells[i] or "-") for row in found.rows))
-        for i, part in enumerate(column.part for column in found.columns)
-    ]
-    # A run's columns stay together, and its name fits above them.
-    runs: dict[int, list[int]] = {}
-    for i, column in enumerate(found.columns):
-        runs.setdefault(column.run, []).append(i)
-    for members in runs.values():
-        missing = len(names[members[0]]) - sum(widths[i] for i in members) - _GAP * (len(members) - 1)
-        widths[members[0]] += max(0, missing)
-    for number, block in enumerate(_blocks(list(runs.values()), widths, first)):
-        if number:
+    panels = []
+    for _, members in groupby(range(len(found.columns)), lambda i: found.columns[i].run):
+        panels.append(_panel(found, list(members)))
+    while panels:
+        # As many runs side by side as fit the width, one at least.
+        widths = list(accumulate(((_GAP + len(panel[0])) for panel in panels), initial=first))
+        fitting = max(1, sum(width <= WIDTH for width in widths[1:]))
+        for texts in zip(["", "", *labels], *panels[:fitting], strict=True):
+            if any(map(str.strip, texts)):  # most tables have no parts
+                yield texts[0].ljust(first) + "".join(" " * _GAP + text for text in texts[1:])
+        del panels[:fitting]
+        if panels:
             yield ""
-        columns = [i for members in block for i in members]
-        head = " " * first
-        for members in block:
-            room = sum(widths[i] for i in members) + _GAP * (len(members) - 1)
-            head += " " * _GAP + names[members[0]].rjust(room)
-        yield head
-        if any(found.columns[i].part for i in columns):
-            yield " " * first + "".join(" " * _GAP + found.columns[i].part.rjust(widths[i]) for i in columns)
-        for label, row in zip(labels, found.rows, strict=True):
-            cells = "".join(" " * _GAP + (row.cells[i] or "-").rjust(widths[i]) for i in columns)
-            yield label.ljust(first) + cells
     yield from textwrap.wrap(found.note, WIDTH, initial_indent="  ", subsequent_indent="  ")
 
 
-def _blocks(runs: list[list[int]], widths: list[int], first: int) -> list[list[list[int]]]:
-    """Break the runs into blocks that fit the width, one run at least in each."""
-    blocks: list[list[list[int]]] = [[]]
-    used = first
-    for members in runs:
-        need = sum(widths[i] + _GAP for i in members)
-        if blocks[-1] and used + need > WIDTH:
-            blocks.append([])
-            used = first
-        blocks[-1].append(members)
-        used += need
-    return blocks
+def _panel(found: Table, members: list[int]) -> list[str]:
+    """Lay out the columns of one run: its name, their parts and their cells, in lines of equal length."""
+    columns = [[found.columns[i].part, *(row.cells[i] or "-" for row in found.rows)] for i in members]
+    widths = [max(map(len, column)) for column in columns]
+    gap = " " * _GAP
+    lines = [gap.join(map(str.rjust, texts, widths)) for texts in zip(*columns, strict=True)]
+    name = _short(_plain(found.columns[members[0]].name))
+    return [line.rjust(max(len(name), len(lines[0]))) for line in (name, *lines)]
 
 
 def _plain(text: str) -> str:
