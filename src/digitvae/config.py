@@ -24,7 +24,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 BACKENDS = ("auto", "tensorflow", "jax", "torch")
 
 IWAE_DRAWS = 5
-"""Draws when the objective is iwae and nobody says how many: the smaller setting of Burda et al. 2016."""
+"""Draws when the objective is iwae and none are given: the smaller setting of Burda et al. 2016."""
 
 
 class ConfigError(ValueError):
@@ -53,7 +53,7 @@ class Config:
 
     # Model.
     architecture: str = "conv"
-    """Convolutions know that pixels have neighbours; dense layers are there for comparison with textbooks."""
+    """Convolutions use the neighbourhood of pixels; dense layers are for comparison with textbooks."""
     width: int = 64
     """Channels (conv) or units (dense); 96 channels gained half a nat and cost a fifth of the time."""
     blocks: int = 1
@@ -62,13 +62,13 @@ class Config:
     activation: str = "auto"
     """ReLU in convolutions, the cheapest; swish in dense networks, a nat better after one epoch."""
     latent_dim: int = 40
-    """More than MNIST needs; latents that are not needed cost nothing, they stay at the prior."""
+    """More than MNIST needs; unneeded latents cost nothing, their posterior stays at the prior."""
     prior: str = "flow"
-    """A learned prior can follow the codes of ten digits, so the posterior need not bend towards a ball."""
+    """A learned prior can match the latents of ten digits, so posteriors need not form a standard normal."""
     prior_components: int = 100
     """Components of the mixture and VampPrior priors; enough for ten digits with ten styles each."""
     flow_couplings: int = 8
-    """Affine couplings of the flow prior, each moving half of the code; four are cheaper and a nat worse."""
+    """Affine couplings of the flow prior, each moving half of the latents; four cost less and are a nat worse."""
     flow_hidden: int = 128
     """Units in the hidden layers of each coupling: small beside the networks."""
     likelihood: str = "bernoulli"
@@ -78,13 +78,13 @@ class Config:
     objective: str = "elbo"
     """The evidence lower bound; "iwae" trains the importance-weighted bound with `draws` draws."""
     draws: int = 1
-    """Posterior draws an image: one is unbiased and cheapest; IWAE wants more."""
+    """Posterior draws per image: one is unbiased and cheapest; IWAE needs more."""
     beta: float = 1.0
     """Weight of the KL; 1 is the bound itself, more disentangles, less sharpens."""
     free_bits: float = 0.0
-    """Nats a latent that are not penalised; a cure for collapsing codes, off while none collapse."""
+    """Nats per latent that are not penalised; prevents collapse of the posterior, off while none occurs."""
     warmup_epochs: float = 0.0
-    """Epochs over which beta grows from 0; off while no code collapses."""
+    """Epochs over which beta grows from 0; off while no posterior collapses."""
 
     # Optimisation.
     epochs: int = 10
@@ -192,10 +192,10 @@ _AT_LEAST: dict[str, float] = {
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
     "default": ("the best digits for a few minutes of two CPU cores", {}),
     "quick": (
-        "one epoch of a small dense network: good digits in the least time, most of which is start-up",
+        "one epoch of a small dense network: good digits in the least time, most of it start-up",
         {
-            # A step costs a quarter of the default's; a fast rate and a learned prior do in one epoch what
-            # takes the textbook model ten.
+            # A step costs a quarter of the default's; with a high rate and a learned prior one epoch reaches
+            # what the textbook model reaches in ten.
             "architecture": "dense",
             "width": 256,
             "blocks": 0,

@@ -21,7 +21,7 @@ def noise_plane(
 
     Args:
         vae: the model.
-        size: images a side.
+        size: images per side.
         axes: the two coordinates (rows, columns); by default the two that change the picture most.
         edge: probability below the first and above the last quantile.
 
@@ -65,7 +65,7 @@ def interpolate(vae: VAE, start: np.ndarray, end: np.ndarray, steps: int = 10) -
         vae: the model.
         start: uint8 (n, height, width).
         end: uint8 (n, height, width).
-        steps: images a walk, both ends (as reconstructions) among them.
+        steps: images per walk, including both ends (as reconstructions).
 
     Returns:
         uint8 (n, steps, height, width).

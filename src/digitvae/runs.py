@@ -171,7 +171,7 @@ class Run:
         return path
 
     def history(self) -> dict[str, list[float]]:
-        """Read `history.csv`: a list a column, one value an epoch; empty before the first epoch ends."""
+        """Read `history.csv`: one list per column, one value per epoch; empty before the first epoch ends."""
         path = self.folder / "history.csv"
         if not path.is_file():
             return {}

@@ -22,12 +22,12 @@ from digitvae.model import METRICS, VAE
 from digitvae.runs import Run, find_run
 
 VALIDATION_BATCH = 500
-# Below this the code says nothing about the image; a healthy model is above 10 nats.
+# Below this, in nats, the latents carry nothing of the image; a healthy model is above 10.
 COLLAPSED_KL = 0.1
 
 
 class TrainingDiverged(RuntimeError):
-    """The loss was no longer finite, or far above where it began."""
+    """The loss is not finite, or far above its first value."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -48,7 +48,7 @@ def train(
         config: what to train.
         dataset: the data, if it is loaded already; else `config.data` says what to load.
         folder: the run folder, always a path; by default `runs/<time>-<recipe>/`.
-        progress: show a progress bar on stderr where that is a terminal, a line an epoch otherwise.
+        progress: show a progress bar on stderr where that is a terminal, otherwise one line per epoch.
         tensorboard: also write TensorBoard events into the run folder.
         callbacks: more of Keras' callbacks; at the end of an epoch they find the run folder written.
 
@@ -80,7 +80,7 @@ def resume(
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> Run:
-    """Continue an unfinished run, to exactly what it would have become without the interruption.
+    """Continue an unfinished run; the result is exactly that of an uninterrupted one.
 
     Args:
         run: the run, or what `find_run` takes.
@@ -112,7 +112,7 @@ def _fit(
         validation = fixed_bits(validation)
     batches = ShuffledBatches(images, config.batch_size, config.seed, config.binarization == "dynamic")
     # The float32 twin holds the weights for everything after training, so that a saved model is portable and
-    # its numbers do not depend on how fast the training was.
+    # its numbers do not depend on the precision of training.
     twin = build(with_changes(config, precision="float32"), run.image_shape, len(batches), images)
     vae = build(config, run.image_shape, len(batches), images)
     vae.optimizer.build(vae.trainable_variables)
@@ -127,7 +127,7 @@ def _fit(
             validation_batch_size=min(VALIDATION_BATCH, len(validation)),
             initial_epoch=done,
             epochs=config.epochs,
-            # The batches are shuffled; Keras would do it again, by a random state that no resume restores.
+            # The batches are shuffled already; Keras would shuffle again with a state that no resume restores.
             shuffle=False,
             callbacks=[writer, *extras],
             verbose=0,
@@ -140,7 +140,7 @@ def _fit(
 
 
 class RunWriter(keras.callbacks.Callback):
-    """Keeps the run folder true: history, checkpoint and model after every epoch; stops what explodes."""
+    """Writes history, checkpoint and model after every epoch, and stops a training that diverges."""
 
     def __init__(self, run: Run, twin: VAE, batches: ShuffledBatches):
         super().__init__()
@@ -154,27 +154,28 @@ class RunWriter(keras.callbacks.Callback):
         """Load the checkpoint, or keep the initial weights as the first; return the number of epochs done."""
         if self.run.has_checkpoint():
             self.epochs_done = self.run.load_checkpoint(self._variables())
-            # A kill between two renames can leave a row more than the checkpoint knows.
+            # After a kill between two renames the history may be one row ahead of the checkpoint.
             self.history = {name: values[: self.epochs_done] for name, values in self.run.history().items()}
         else:
             self._keep(0)
         return self.epochs_done
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Shuffle."""
+        """Shuffle the batches."""
         self.batches.start_epoch(epoch)
         self.began, self.epoch = time.perf_counter(), epoch
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Stop before a broken step is kept."""
+        """Stop before the weights of a diverged step are written."""
         loss = float((logs or {})["loss"])
         if self.first_loss is None:
             self.first_loss = loss
         self._check(loss)
 
     def _check(self, loss: float) -> None:
-        # A density can begin near 0 nats, where ten times the loss means nothing; a nat a pixel always does.
-        # The first loss is of several steps and may have exploded: no model begins with ten nats a pixel.
+        # The limit is ten times the first loss, but at least 9 nats per pixel above it, since a density can begin
+        # near 0 nats. The first loss is a mean of several steps and may have exploded itself, so it counts as
+        # at most ten nats per pixel.
         pixels = math.prod(self.run.image_shape)
         first = min(self.first_loss or 0.0, 10.0 * pixels)
         limit = first + 9 * max(abs(first), pixels)
@@ -190,7 +191,7 @@ class RunWriter(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add a row to the history, then save checkpoint and model."""
         numbers = {name: float(value) for name, value in (logs or {}).items()}
-        # The last step's damage shows only here.
+        # A divergence in the last step shows only in the validation loss.
         self._check(numbers["val_loss"])
         row: dict[str, float] = {"epoch": epoch + 1}
         for name in ("loss", *METRICS, "val_loss", *(f"val_{name}" for name in METRICS)):
@@ -214,7 +215,7 @@ class RunWriter(keras.callbacks.Callback):
     def _keep(self, epoch: int) -> None:
         self.twin.set_weights(self.model.get_weights())
         self.run.save_model(self.twin)
-        # Last, because it is what a resume believes.
+        # Last, because a resume trusts the checkpoint.
         self.run.save_checkpoint(epoch, self._variables())
         self.epochs_done = epoch
 
@@ -223,7 +224,7 @@ class RunWriter(keras.callbacks.Callback):
 
 
 class Progress(keras.callbacks.Callback):
-    """A line an epoch and, on a terminal where it is wanted, a bar while the epoch runs. Both on stderr."""
+    """One line per epoch and, if wanted and on a terminal, a bar while the epoch runs; both on stderr."""
 
     def __init__(self, bar: bool, epochs: int):
         super().__init__()

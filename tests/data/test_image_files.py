@@ -72,7 +72,7 @@ def test_transparent_parts_are_refused(tmp_path, refused):
 )
 def test_more_than_8_bits_are_refused(tmp_path, name, mode, dtype, refused):
     Image.fromarray(np.zeros((9, 9), dtype)).save(tmp_path / name)
-    with refused(ValueError, "8 bits a channel", f"{tmp_path / name} with mode={mode}"):
+    with refused(ValueError, "8 bits per channel", f"{tmp_path / name} with mode={mode}"):
         read_images(tmp_path / name)
 
 

@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `digitvae evaluate`."""
     parser.add_argument("runs", nargs="*", metavar="RUN", help="a run folder, latest, or a shipped model")
     parser.add_argument(
-        "--samples", type=whole, default=128, metavar="K", help="posterior draws an image (default: 128)"
+        "--samples", type=whole, default=128, metavar="K", help="posterior draws per image (default: 128)"
     )
     parser.add_argument(
         "--refine",

@@ -106,7 +106,9 @@ def report(result: dict[str, Any]) -> str:
         "grey-256": "grey pixels, 256 levels",
         "grey-density": "grey pixels, a density on [0, 1]",
     }[result["protocol"]]
-    nll_note = f"k={test['nll_k']} draws, {test['nll_images']:,} images"
+    interval = test["nll_estimate_interval"]
+    spread = f"{interval[0]:.2f} to {interval[1]:.2f}, " if interval else ""
+    source = f"estimate from {test['nll_images']:,} images" if interval else f"{test['nll_images']:,} images"
     rows = [
         ("-ELBO", f"{-test['elbo']:8.2f}", "nats per image"),
         ("  reconstruction", f"{test['reconstruction']:8.2f}", "nats per image"),
@@ -114,7 +116,7 @@ def report(result: dict[str, Any]) -> str:
         (
             "NLL",
             f"{test['nll']:8.2f}",
-            f"nats per image ({nll_note}), {test['bits_per_dim']:.4f} bits per dim",
+            f"nats per image ({spread}{source}, k={test['nll_k']}), {test['bits_per_dim']:.4f} bits per dim",
         ),
         (
             "reconstruction MSE",
@@ -135,13 +137,13 @@ _WHOLE, _NUMBER = "a whole number", "a number"
 # flag, config field, kind or choices, help
 _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
     ("--epochs", "epochs", _WHOLE, "passes over the training images"),
-    ("--batch-size", "batch_size", _WHOLE, "images a training step"),
-    ("--latent-dim", "latent_dim", _WHOLE, "size of the latent code"),
+    ("--batch-size", "batch_size", _WHOLE, "images per training step"),
+    ("--latent-dim", "latent_dim", _WHOLE, "number of latents"),
     ("--learning-rate", "learning_rate", _NUMBER, "peak learning rate"),
     ("--beta", "beta", _NUMBER, "weight of the KL"),
-    ("--free-bits", "free_bits", _NUMBER, "nats a latent that are not penalised"),
+    ("--free-bits", "free_bits", _NUMBER, "nats per latent that are not penalised"),
     ("--warmup-epochs", "warmup_epochs", _NUMBER, "epochs over which beta grows from 0"),
-    ("--draws", "draws", _WHOLE, "posterior draws an image in training"),
+    ("--draws", "draws", _WHOLE, "posterior draws per image in training"),
     ("--prior", "prior", PRIORS, "p(z)"),
     ("--likelihood", "likelihood", LIKELIHOODS, "p(x|z)"),
     ("--architecture", "architecture", ARCHITECTURES, "encoder and decoder"),
@@ -160,7 +162,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     recipes = "; ".join(f"{name}: {reason}" for name, (reason, _) in RECIPES.items())
     parser.add_argument("--recipe", metavar="NAME", help=f"named settings. {recipes}")
     parser.add_argument(
-        "--config", metavar="FILE", help="JSON file of settings; flags win over it, it over the recipe"
+        "--config", metavar="FILE", help="JSON file of settings; flags override it, it overrides the recipe"
     )
     for flag, field, kind, text in _CONFIG_FLAGS:
         shown = f"{text} (default: {getattr(default, field)})"
@@ -171,7 +173,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             parser.add_argument(flag, dest=field, type=convert, metavar=kind.split()[-1].upper(), help=shown)
     parser.add_argument("--run", metavar="DIR", help="run folder to write (default: runs/<time>-<recipe>)")
     parser.add_argument("--resume", metavar="RUN", help="go on with an unfinished run: its folder, or latest")
-    parser.add_argument("--no-progress-bar", action="store_true", help="a line an epoch instead of a bar")
+    parser.add_argument("--no-progress-bar", action="store_true", help="one line per epoch instead of a bar")
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write TensorBoard events into the run folder"
     )

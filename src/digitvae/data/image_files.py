@@ -27,8 +27,8 @@ def read_image_file(path: Path) -> Part:
         path: a png, jpg, bmp, gif, tif or webp file; colours are turned to grey (ITU-R 601 luma).
 
     Raises:
-        ValueError: if it cannot be read, has more than 8 bits a channel, transparent parts, or a size outside
-            8x8 to 128x128.
+        ValueError: if it cannot be read, has more than 8 bits per channel or transparent parts, or is smaller
+            than 8x8 or larger than 128x128.
     """
     return make_part(_read_grey(path), None, str(path))
 
@@ -137,7 +137,7 @@ def _read_grey(path: Path) -> Images:
         if image.mode.startswith(("I", "F")):
             # Pillow clips these to 255 instead of scaling them.
             raise ValueError(
-                f"Expected an image of 8 bits a channel. Received: {path} with mode={image.mode}"
+                f"Expected an image of 8 bits per channel. Received: {path} with mode={image.mode}"
             )
         transparency = "A" in image.getbands() or "transparency" in image.info
         try:
