@@ -68,7 +68,7 @@ class Config:
     prior_components: int = 100
     """Components of the mixture and VampPrior priors; enough for ten digits with ten styles each."""
     flow_couplings: int = 8
-    """Affine couplings of the flow prior, each moving half of the latents; four cost less and are a nat worse."""
+    """Affine couplings of the flow prior, each moving half of the latents; with four it is a nat worse."""
     flow_hidden: int = 128
     """Units in the hidden layers of each coupling: small beside the networks."""
     likelihood: str = "bernoulli"

@@ -127,7 +127,7 @@ def _fit(
             validation_batch_size=min(VALIDATION_BATCH, len(validation)),
             initial_epoch=done,
             epochs=config.epochs,
-            # The batches are shuffled already; Keras would shuffle again with a state that no resume restores.
+            # The batches are shuffled; Keras would shuffle them with a state that no resume restores.
             shuffle=False,
             callbacks=[writer, *extras],
             verbose=0,
@@ -173,9 +173,9 @@ class RunWriter(keras.callbacks.Callback):
         self._check(loss)
 
     def _check(self, loss: float) -> None:
-        # The limit is ten times the first loss, but at least 9 nats per pixel above it, since a density can begin
-        # near 0 nats. The first loss is a mean of several steps and may have exploded itself, so it counts as
-        # at most ten nats per pixel.
+        # The limit is ten times the first loss, but at least 9 nats per pixel above it, since a density can
+        # begin near 0 nats. The first loss is a mean of several steps and may have exploded itself, so it
+        # counts as at most ten nats per pixel.
         pixels = math.prod(self.run.image_shape)
         first = min(self.first_loss or 0.0, 10.0 * pixels)
         limit = first + 9 * max(abs(first), pixels)
