@@ -19,6 +19,7 @@ from digitvae.data import Dataset, fixed_bits, split_validation
 from digitvae.files import DiskFull
 from digitvae.runs import Run, load
 from digitvae.training import (
+    Progress,
     RunWriter,
     ShuffledBatches,
     TrainingDiverged,
@@ -391,14 +392,41 @@ def test_a_missing_tensorboard_is_said_before_anything_is_written(tiny, dataset,
     assert not (tmp_path / "run").exists()
 
 
-def test_on_a_terminal_a_bar_runs_and_leaves_the_line_of_its_epoch(tiny, dataset, tmp_path, monkeypatch):
-    class Terminal(io.StringIO):
-        def isatty(self):
-            return True
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
 
+
+def test_on_a_terminal_a_bar_runs_and_leaves_the_line_of_its_epoch(tiny, dataset, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.stderr", Terminal())
     train(tiny(epochs=2), dataset, tmp_path / "run")
     shown = sys.stderr.getvalue()
     assert shown.count("%|") >= 2
     lines = [line for line in shown.split("\n") if " | validation elbo " in line]
     assert [line.split("\r")[-1].split()[:2] for line in lines] == [["epoch", "1/2"], ["epoch", "2/2"]]
+
+
+def test_the_bar_is_full_after_the_last_of_several_steps_at_a_time(monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+    progress = Progress(True, 1)
+    progress.set_params({"steps": 430})
+    progress.on_epoch_begin(0)
+    progress.bar.mininterval = 0
+    for batch in (39, 439):  # as Keras counts calls of 40 steps
+        progress.on_train_batch_end(batch)
+    progress.close()
+    assert re.findall(r"(\d+)%\|", sys.stderr.getvalue()) == ["0", "9", "100"]
+
+
+def test_an_interruption_takes_the_bar_away(tiny, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.stderr", Terminal())
+
+    def interrupt(self, batch, logs=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunWriter, "on_train_batch_end", interrupt)
+    with pytest.raises(TrainingInterrupted) as caught:
+        train(tiny(), dataset, tmp_path / "run")
+    # Its place is cleared and the cursor is at the beginning, while the error still holds all frames.
+    assert re.search(r"\r +\r$", sys.stderr.getvalue())
+    assert caught

@@ -118,7 +118,8 @@ def _fit(
     vae.optimizer.build(vae.trainable_variables)
     writer = RunWriter(run, twin, batches)
     writer.set_model(vae)
-    extras = [Progress(progress, config.epochs), *_tensorboard(run, tensorboard), *callbacks]
+    shown = Progress(progress, config.epochs)
+    extras = [shown, *_tensorboard(run, tensorboard), *callbacks]
     try:
         done = writer.start()
         vae.fit(
@@ -136,6 +137,8 @@ def _fit(
         kept = f"{writer.epochs_done} of {config.epochs} epochs are kept in {run.folder}"
         message = f"{str(error) or 'interrupted'}; {kept}, --resume {run} goes on from there"
         raise (TrainingInterrupted if isinstance(error, KeyboardInterrupt) else DiskFull)(message) from None
+    finally:
+        shown.close()
     return run
 
 
@@ -249,17 +252,22 @@ class Progress(keras.callbacks.Callback):
         """Move the bar."""
         if self.bar is not None:
             self.bar.set_postfix_str(_summary(logs or {}), refresh=False)
-            self.bar.update(batch + 1 - self.bar.n)
+            # The last call may be of fewer steps than Keras counts.
+            self.bar.update(min(batch + 1, self.params["steps"]) - self.bar.n)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Replace the bar by the epoch's line."""
         logs = logs or {}
-        if self.bar is not None:
-            self.bar.close()
-            self.bar = None
+        self.close()
         seconds = time.perf_counter() - self.began
         text = f"{_summary(logs)} | validation {_summary(logs, 'val_')}"
         print(f"{self._name(epoch)} {seconds:.0f}s {text}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Take the bar away, so that the next line begins where it stood."""
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None
 
     def _name(self, epoch: int) -> str:
         return f"epoch {epoch + 1:{len(str(self.epochs))}}/{self.epochs}"

@@ -208,14 +208,14 @@ def test_images_file_in_place_of_labels_is_refused(four_files, write_idx, make_i
 
 
 @pytest.mark.parametrize("gz", ["", ".gz"])
-@pytest.mark.parametrize(("change", "actual"), [(-1, "233 bytes, shorter"), (1, "longer"), (99, "longer")])
+@pytest.mark.parametrize(("change", "actual"), [(-1, "233 bytes"), (1, "more"), (99, "more")])
 def test_payload_must_be_what_the_header_says(tmp_path, write_idx, make_images, gz, change, actual, refused):
     path = write_idx(tmp_path / "a-idx3-ubyte", make_images(2))
     content = path.read_bytes()
     content = content[:change] if change < 0 else content + bytes(change)
     path = tmp_path / f"b-idx3-ubyte{gz}"
     path.write_bytes(gzip.compress(content) if gz else content)
-    with refused(ValueError, "Expected 234 bytes", "shape=(2, 9, 13)", f"{path} with {actual} than that"):
+    with refused(ValueError, "Expected 234 bytes", "shape=(2, 9, 13)", f"{path} with {actual}"):
         read_images(path)
 
 
@@ -249,7 +249,7 @@ def bomb(*shape, mebibytes=256):
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
     [
-        (bomb(2, 9, 13), None, "longer than that"),
+        (bomb(2, 9, 13), None, "gz with more"),
         (bomb(2, 9, 1300), None, "8x8 to 128x128"),
         (gzip.compress(bytes(2**20)) * 256, None, "magic=0x00000000"),
         (bomb(2, 9, 13, mebibytes=0) + gzip.compress(bytes(234)), bomb(2**28), "one label for each of 2"),

@@ -90,10 +90,10 @@ def decode_idx(file: io.BufferedIOBase, dimensions: int, name: str, count: int |
     while chunk := file.read(min(_CHUNK, expected + 1 - len(content))):
         content += chunk
     if len(content) != expected:
-        actual = f"{len(content)} bytes, shorter" if len(content) < expected else "longer"
+        actual = f"{len(content)} bytes" if len(content) < expected else "more"
         raise ValueError(
             f"Expected {expected} bytes after the IDX header, as its shape={shape} says. "
-            f"Received: {name} with {actual} than that"
+            f"Received: {name} with {actual}"
         )
     return np.frombuffer(content, np.uint8).reshape(shape)
 
