@@ -1,7 +1,7 @@
-"""The digit classifier whose features the measures of samples use.
+"""The digit classifier that provides the features for the metrics of samples.
 
 A small convolutional network, trained by `scripts/train_classifier.py` on the training part of MNIST and
-shipped as one file; `docs/classifier.md` says how good it is. It is made for 28 x 28 digits, light on dark.
+shipped as one file; `docs/classifier.md` states its accuracy. It expects 28 x 28 digits, light on dark.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from digitvae.model import compiles_with_xla
 
 
 class Classifier:
-    """A network that gives features and class probabilities of digits: arrays in, arrays out.
+    """A network that computes features and class probabilities of digits: arrays in, arrays out.
 
     Args:
         network: model from uint8 (n, height, width) to features (n, f) and probabilities (n, classes).
@@ -34,24 +34,24 @@ class Classifier:
     def features_and_probabilities(
         self, images: npt.ArrayLike, batch_size: int = 256
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Run the network once over all images.
+        """Compute the features and class probabilities of images.
 
         Args:
             images: uint8 (n, height, width), or any form that `digitvae.data.as_images` takes.
-            batch_size: images at a time; it changes the result by rounding errors alone.
+            batch_size: images per batch; it changes the result by rounding errors only.
 
         Returns:
-            Features float32 (n, f), not negative, from the layer before the last; probabilities float32
-            (n, classes), rows that sum to 1, class i being the digit i.
+            Features float32 (n, f), non-negative, from the layer before the last; probabilities float32
+            (n, classes), whose rows sum to 1; class i is the digit i.
 
         Raises:
-            ValueError: images of another size or not images at all, or a batch_size below 1.
+            ValueError: no images, images of another size, or a batch_size below 1.
         """
         images = as_images(images)
         if images.shape[1:] != self.image_shape:
             raise ValueError(
-                f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels, the size of the "
-                f"digits that the classifier knows. Received: {images.shape[1]}x{images.shape[2]}"
+                f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels, like those that the "
+                f"classifier was trained on. Received: {images.shape[1]}x{images.shape[2]}"
             )
         features, probabilities = (
             np.empty((len(images), output.shape[1]), "float32") for output in self.network.outputs
@@ -64,17 +64,17 @@ class Classifier:
 
 @cache
 def load_classifier() -> Classifier:
-    """Return the shipped classifier; its file is read once a process.
+    """Return the shipped classifier; its file is read once per process.
 
     Raises:
-        ValueError: the file is missing or damaged; installing digitvae again repairs it.
+        ValueError: the file is missing or damaged; reinstalling digitvae repairs it.
     """
     with as_file(files("digitvae.data").joinpath("files", "classifier.keras")) as path:
         return read_classifier(path)
 
 
 def read_classifier(path: Path) -> Classifier:
-    """Read a classifier that `scripts/train_classifier.py` wrote (in safe mode: no code, no pickles).
+    """Read a classifier written by `scripts/train_classifier.py`, in safe mode: no code, no pickles.
 
     Args:
         path: the `.keras` file.
@@ -84,7 +84,7 @@ def read_classifier(path: Path) -> Classifier:
     """
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for a missing or damaged archive
+    except Exception as error:  # Keras raises various types for a missing or damaged archive
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"Expected a whole classifier file. Received: {path} ({reason})") from error
     return Classifier(network)

@@ -1,4 +1,4 @@
-"""The pictures of a run: computes the arrays, lets `figures` draw them, writes the files."""
+"""The figures of a run: computes their arrays, draws them with `figures`, writes the files."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def draw_figures(
         dataset: its data; test images are reconstructed and interpolated.
         history: as `Run.history` gives it.
         folder: where `samples.png`, `latent_grid.png`, `reconstructions.png`, `interpolations.png` and
-            `training_curves.png` go; it is made if need be.
-        seed: chooses the noise of the samples and the test images.
+            `training_curves.png` go; it is created if missing.
+        seed: of the noise of the samples and of the choice of test images.
 
     Returns:
         The figures by name, in that order.
@@ -63,7 +63,7 @@ def draw_evaluation(
         vae: the model.
         dataset: its data.
         evaluation: what `evaluate_fully` returned for them.
-        folder: where the files go; it is made if need be.
+        folder: where the files go; it is created if missing.
 
     Returns:
         The figures by name: `best_reconstructions`, `worst_reconstructions`, `nll_curve`, `kl_per_latent` (or
@@ -77,7 +77,7 @@ def draw_evaluation(
     curve, distortion = numbers["nll_curve"], numbers["rate_distortion"]
     best, worst = (dataset.test_images[rows] for rows in evaluation.extremes)
     labels = dataset.test_labels
-    # Only under a standard normal prior has a latent a KL of its own.
+    # Only a standard normal prior gives a KL for each latent.
     carried, quantity = "kl_per_latent", "KL"
     if numbers["latents"][carried] is None:
         carried, quantity = "information_per_latent", "mutual information with the image"
@@ -105,7 +105,7 @@ def draw_evaluation(
 
 
 def draw_samples(samples: np.ndarray, nearest: np.ndarray) -> dict[str, Figure]:
-    """Draw samples of any generator, and the training images that are nearest to the first of them.
+    """Draw samples of any generator, and the training images nearest to the first of them.
 
     Args:
         samples: uint8 (n, height, width).
@@ -128,7 +128,7 @@ def _save(drawn: dict[str, Figure], folder: str | Path) -> None:
 
 
 def _some_of_each(dataset: Dataset, n: int, seed: int) -> np.ndarray:
-    """Choose test images, one label after the other where there are labels."""
+    """Choose random test images, cycling through the labels if there are any."""
     order = seeds.stream(seed, "test images").permutation(len(dataset.test_images))
     if dataset.test_labels is not None:
         order = order[np.argsort(dataset.test_labels[order], kind="stable")]
@@ -140,7 +140,7 @@ def _some_of_each(dataset: Dataset, n: int, seed: int) -> np.ndarray:
 
 
 def _pairs(dataset: Dataset, n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Choose pairs of different test images, of different labels where there are labels."""
+    """Choose pairs of different test images, with different labels if there are any."""
     images = _some_of_each(dataset, 2 * n, seed + 1)
     half = (len(images) + 1) // 2
     return images[:half], images[-half:]

@@ -1,8 +1,7 @@
-"""Walks through the latent space, in the coordinates of the prior's base noise u.
+"""Planes and paths in the latent space, in the coordinates of the prior's base noise u.
 
-There every direction is alike and the density is that of a standard normal, whatever the prior: a grid of
-Gaussian quantiles covers the plane evenly in probability, and a great circle between two codes stays where
-digits are.
+In u the prior is a standard normal, whatever it is in z: a grid of Gaussian quantiles covers a plane evenly
+in probability, and a great circle between two points stays in regions of high probability.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ def noise_plane(
     Args:
         vae: the model.
         size: images per side.
-        axes: the two coordinates (rows, columns); by default the two that change the picture most.
+        axes: the two coordinates (rows, columns); by default the two that change the images most.
         edge: probability below the first and above the last quantile.
 
     Returns:
-        Images uint8 (size, size, height, width), row 0 being the lowest quantile; the quantiles (size,) as
-        probabilities; the axes. With one latent all columns are alike.
+        Images uint8 (size, size, height, width), with the lowest quantile in row 0; the quantiles (size,) as
+        probabilities; the axes. With one latent all columns are equal.
 
     Raises:
-        ValueError: a size below 1 or axes that the code does not have.
+        ValueError: a size below 1, or axes outside the latent space.
     """
     if size < 1:
         raise ValueError(f"Expected size to be at least 1. Received: size={size}")
@@ -48,7 +47,7 @@ def noise_plane(
 
 
 def most_visible_axes(vae: VAE) -> tuple[int, int]:
-    """Return the two coordinates of the base noise whose change from -1.5 to 1.5 changes most pixels."""
+    """Return the two coordinates of the base noise whose change from -1.5 to 1.5 changes the image most."""
     if vae.latent_dim == 1:
         return 0, 0
     steps = 1.5 * np.eye(vae.latent_dim, dtype="float32")
@@ -59,19 +58,19 @@ def most_visible_axes(vae: VAE) -> tuple[int, int]:
 
 
 def interpolate(vae: VAE, start: np.ndarray, end: np.ndarray, steps: int = 10) -> np.ndarray:
-    """Walk from each start image to its end image along a great circle of the base noise.
+    """Interpolate between pairs of images along great circles of the base noise.
 
     Args:
         vae: the model.
         start: uint8 (n, height, width).
         end: uint8 (n, height, width).
-        steps: images per walk, including both ends (as reconstructions).
+        steps: images per path, including the reconstructions of both ends.
 
     Returns:
         uint8 (n, steps, height, width).
 
     Raises:
-        ValueError: fewer than 2 steps, or not as many starts as ends.
+        ValueError: fewer than 2 steps, or different numbers of starts and ends.
     """
     if steps < 2:
         raise ValueError(f"Expected steps to be at least 2. Received: steps={steps}")
@@ -84,17 +83,17 @@ def interpolate(vae: VAE, start: np.ndarray, end: np.ndarray, steps: int = 10) -
 
 
 def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
-    """Interpolate directions along the great circle and lengths linearly (White 2016).
+    """Interpolate directions along a great circle and lengths linearly (White 2016).
 
     Args:
-        a: (n, d).
-        b: (n, d).
-        t: 0 gives a, 1 gives b.
+        a: float (n, d).
+        b: float (n, d).
+        t: from 0, which gives a, to 1, which gives b.
     """
     length_a, length_b = (np.maximum(np.linalg.norm(v, axis=-1, keepdims=True), 1e-12) for v in (a, b))
     cosine = np.clip(np.sum(a / length_a * (b / length_b), axis=-1, keepdims=True), -1, 1)
     angle = np.arccos(cosine)
-    # For nearly parallel or opposite codes there is no unique circle; the straight line serves.
+    # Nearly parallel or opposite vectors define no great circle: use the straight line.
     straight = np.sin(angle) < 1e-4
     sine = np.where(straight, 1.0, np.sin(angle))
     direction = np.sin((1 - t) * angle) / sine * (a / length_a) + np.sin(t * angle) / sine * (b / length_b)

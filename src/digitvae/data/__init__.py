@@ -1,7 +1,7 @@
-"""Data: the embedded MNIST, readers for own data, splits and binarization.
+"""Data: the embedded MNIST, readers for other data, splits and binarization.
 
-Images are uint8 `(n, height, width)`, 0..255, at every public boundary. This package needs NumPy alone, and
-Pillow for image files.
+Images are uint8 `(n, height, width)`, 0..255, at every public boundary. This package needs NumPy, and Pillow
+for image files.
 """
 
 from __future__ import annotations

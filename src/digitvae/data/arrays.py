@@ -8,14 +8,14 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-MIN_SIZE = 8  # below it two halvings of the grid leave nothing to convolve
+MIN_SIZE = 8  # smaller images would leave no grid to convolve after halving it twice
 MAX_SIZE = 128
 MAX_UNZIPPED = 2**32
 
 Images: TypeAlias = npt.NDArray[np.uint8]
 Labels: TypeAlias = npt.NDArray[np.int64]
 
-# About this many pixels are converted at a time, so that the temporary floats stay small whatever the set.
+# Pixels converted at a time: temporary floats stay small whatever the size of the data.
 _CHUNK_PIXELS = 1 << 20
 
 
@@ -36,14 +36,14 @@ class Part(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What a file or folder holds: its images, and its test images where it sets some apart."""
+    """The contents of a file or folder: its images, and its test images if it separates them."""
 
     train: Part
     test: Part | None
 
 
 def make_part(images: npt.ArrayLike, labels: npt.ArrayLike | None, name: str) -> Part:
-    """Validate images together with their labels; `name` says in error messages where they come from."""
+    """Validate images together with their labels; `name` is their source in error messages."""
     checked = as_images(images, name=name)
     return Part(
         checked, None if labels is None else as_labels(labels, len(checked), name=f"labels of {name}")
@@ -51,18 +51,18 @@ def make_part(images: npt.ArrayLike, labels: npt.ArrayLike | None, name: str) ->
 
 
 def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
-    """Validate images and bring them to the one form the package works with.
+    """Validate images and convert them to the form that the package works with.
 
-    Integers are grey levels, so a mask of 0 and 1 has to come as bool (or float) to mean black and white.
+    Integers are grey levels: a mask of 0 and 1 must be bool or float to mean black and white.
 
     Args:
         array: `(n, height, width)`, `(n, height, width, 1)`, or `(height, width)` for one image, with height
             and width from 8 to 128; uint8, bool (False is 0, True is 255), float in [0, 1] (rounded to the
             nearest of 0..255) or integers in 0..255.
-        name: what error messages call the array.
+        name: of the array in error messages.
 
     Returns:
-        uint8 `(n, height, width)`, 0..255, C-contiguous; the very same array where it already is that.
+        uint8 `(n, height, width)`, 0..255, C-contiguous; the same array if it already has this form.
 
     Raises:
         ValueError: if the array is empty or its dtype, shape or values are none of the above.
@@ -73,7 +73,7 @@ def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             "Expected an array of images that all have one size. "
-            f"Received: {name} of type {type(array).__name__}, which makes no array"
+            f"Received: {name} of type {type(array).__name__}, which cannot be converted to an array"
         ) from error
     form = check_form(images.shape, images.dtype, name)
     return np.ascontiguousarray(
@@ -108,7 +108,7 @@ def check_unzipped(count: int, name: str) -> None:
 
 
 def check_size(height: int, width: int, received: str) -> None:
-    """Refuse an image size outside 8x8 to 128x128; `received` is what the error message says came."""
+    """Reject an image size outside 8x8 to 128x128; `received` is the end of the error message."""
     if not (MIN_SIZE <= height <= MAX_SIZE and MIN_SIZE <= width <= MAX_SIZE):
         raise ValueError(
             f"Expected images of {MIN_SIZE}x{MIN_SIZE} to {MAX_SIZE}x{MAX_SIZE} pixels. Received: {received}"
@@ -120,14 +120,14 @@ def as_labels(array: npt.ArrayLike, count: int, name: str = "labels") -> Labels:
 
     Args:
         array: `(count,)` or `(count, 1)` integers from 0.
-        count: the number of images they belong to.
-        name: what error messages call the array.
+        count: the number of images.
+        name: of the array in error messages.
 
     Returns:
         int64 `(count,)`.
 
     Raises:
-        ValueError: if they are not integers, negative, or not one for each image.
+        ValueError: if they are not integers, are negative, or are not one per image.
     """
     labels = np.asarray(array)
     if labels.dtype.kind not in "ui":
@@ -145,12 +145,12 @@ def as_labels(array: npt.ArrayLike, count: int, name: str = "labels") -> Labels:
 
 
 def images_per_chunk(shape: tuple[int, ...]) -> int:
-    """Return how many images `(n, height, width)` to convert at a time with little memory."""
+    """Return how many images `(n, height, width)` to convert at a time."""
     return max(1, _CHUNK_PIXELS // math.prod(shape[1:]))
 
 
 def _as_grey_levels(images: npt.NDArray[np.generic], name: str) -> Images:
-    """Map any accepted dtype to uint8 grey levels; values outside its range are an error."""
+    """Convert any accepted dtype to uint8 grey levels; values outside its range are an error."""
     kind = images.dtype.kind
     if images.dtype == np.uint8:
         return images.astype(np.uint8, copy=False)
@@ -165,7 +165,7 @@ def _as_grey_levels(images: npt.NDArray[np.generic], name: str) -> Images:
         raise ValueError(f"Expected finite images. Received: {name} with NaN or infinity")
     if low < 0 or high > 1:
         raise ValueError(
-            "Expected float images in [0, 1] (grey levels 0..255 come as integers). "
+            "Expected float images in [0, 1] (grey levels 0..255 must be integers). "
             f"Received: {name} from {low:g} to {high:g}"
         )
     grey = np.empty(images.shape, np.uint8)

@@ -1,4 +1,4 @@
-"""From grey to black and white: draws for training, and the one fixed draw that measures every model."""
+"""Binarization: random bits for training, and fixed bits on which all models are measured."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from digitvae.data.arrays import Images, as_images, images_per_chunk
 def draw_bits(images: Images, generator: np.random.Generator) -> npt.NDArray[np.bool_]:
     """Draw x ~ Bernoulli(pixel / 255).
 
-    Exactly so: of the 255 numbers from 0 to 254, as many as the pixel's grey level are below it.
+    The probability is exact: of the 255 integers from 0 to 254, `pixel` are below the pixel's grey level.
 
     Args:
         images: uint8 `(n, height, width)`.
-        generator: moves on.
+        generator: source of the random numbers; its state advances.
 
     Returns:
         bool `(n, height, width)`, True for white.
@@ -24,10 +24,10 @@ def draw_bits(images: Images, generator: np.random.Generator) -> npt.NDArray[np.
 
 
 def fixed_bits(images: npt.ArrayLike, seed: int = 777) -> Images:
-    """Draw each pixel black or white, once and for all, with its grey level as the probability of white.
+    """Binarize images with a fixed seed; a pixel is white with the probability of its grey level.
 
-    The bits are those of `numpy.random.default_rng(seed).random(images.shape) < images / 255`, drawn some
-    images at a time to save memory. Pixels of 0 and 255 stay as they are, so bits are returned unchanged.
+    The bits are those of `numpy.random.default_rng(seed).random(images.shape) < images / 255`, drawn in
+    chunks to save memory. Pixels of 0 and 255 do not change, so binary images are returned as they are.
 
     Args:
         images: `(n, height, width)`, in any form that `as_images` takes.

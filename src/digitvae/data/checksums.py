@@ -1,7 +1,7 @@
 """Checksums of the embedded MNIST files.
 
-This module imports the standard library alone and nothing from its package: the build hook of the wheel
-loads it by its path, before anything is installed, to refuse a wheel with damaged data.
+This module imports only the standard library and nothing from its package: the build hook of the wheel loads
+it by its path, before anything is installed, and rejects damaged data.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 
 class Archive(NamedTuple):
-    """What one embedded gzip file and its content must be.
+    """The expected size and digests of one embedded gzip file.
 
     Attributes:
         sha256: hex digest of the gzip file itself.
@@ -86,5 +86,5 @@ def verify_content(name: str, content: bytes) -> None:
     if (len(content), digest) != (archive.size, archive.md5):
         raise ValueError(
             f"Expected {archive.size} unzipped bytes with md5={archive.md5} in {name} "
-            f"(installing digitvae again repairs it). Received: {len(content)} bytes with md5={digest}"
+            f"(reinstalling digitvae repairs it). Received: {len(content)} bytes with md5={digest}"
         )

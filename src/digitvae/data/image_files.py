@@ -1,4 +1,4 @@
-"""Image files: one of them, or a folder of them. Needs Pillow, imported on first use."""
+"""Readers of a single image file and of folders of image files. Pillow is imported on first use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _Groups = dict[str, list[Path]]
 
 
 def is_image_file(path: Path) -> bool:
-    """Tell by its name whether a file is an image; hidden files (`._3.png` and the like) are not."""
+    """Return whether a file is an image, by its name; hidden files such as `._3.png` are not."""
     return path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
 
 
@@ -27,8 +27,8 @@ def read_image_file(path: Path) -> Part:
         path: a png, jpg, bmp, gif, tif or webp file; colours are turned to grey (ITU-R 601 luma).
 
     Raises:
-        ValueError: if it cannot be read, has more than 8 bits per channel or transparent parts, or is smaller
-            than 8x8 or larger than 128x128.
+        ValueError: if it cannot be read, has more than 8 bits per channel, transparent parts, or a size
+            outside 8x8 to 128x128.
     """
     return make_part(_read_grey(path), None, str(path))
 
@@ -36,10 +36,10 @@ def read_image_file(path: Path) -> Part:
 def read_image_folder(folder: Path) -> Source:
     """Read a folder of images, all of one size, in the order of their names.
 
-    Either the images lie directly in the folder (unlabelled), or in one sub-folder for each label: if all
-    sub-folders have numbers for names these are the labels, else the labels are 0, 1, ... in sorted order of
-    the names. Folders `train` and (optionally) `test` inside, each arranged like that, set the two parts
-    apart; the labels are then numbered over both.
+    The images are either directly in the folder (unlabelled) or in one sub-folder per label. If the names of
+    all sub-folders are numbers, these are the labels; otherwise the labels are 0, 1, ... in sorted order of
+    the names. Sub-folders `train` and (optionally) `test`, each arranged in this way, separate the two parts;
+    labels are then numbered over both.
 
     Args:
         folder: the folder.
@@ -49,7 +49,7 @@ def read_image_folder(folder: Path) -> Source:
 
     Raises:
         ValueError: if there are no images, an image cannot be read or differs in size from the first, or
-            images lie both in the folder and its sub-folders.
+            images are both in the folder and in its sub-folders.
     """
     subfolders = {entry.name.lower(): entry for entry in _subfolders(folder)}
     if "train" not in subfolders:
@@ -59,7 +59,7 @@ def read_image_folder(folder: Path) -> Source:
     others += [entry.name for entry in sorted(folder.iterdir()) if is_image_file(entry)]
     if others:
         raise ValueError(
-            f"Expected nothing but train and test. Received: {folder} with {', '.join(others[:5])} too"
+            f"Expected only train and test. Received: {folder}, which also contains {', '.join(others[:5])}"
         )
     train_groups = _group(subfolders["train"])
     test_groups = _group(subfolders["test"]) if "test" in subfolders else {}
@@ -125,13 +125,13 @@ def _read_grey(path: Path) -> Images:
     from PIL import Image
 
     with path.open("rb") as file, warnings.catch_warnings():
-        # A damaged file makes Pillow warn, before it fails or not; the one line of the error is enough.
+        # Pillow may warn about a damaged file before it fails; the one line of the error is enough.
         warnings.simplefilter("ignore")
         try:
             image = Image.open(file)
-        except Exception as error:  # the type depends on the format and on where the damage is
+        except Exception as error:  # the type depends on the format and the damage
             raise _undecodable(path) from error
-        # Known from the header alone, so that a huge picture is refused before it is decoded.
+        # The header states the size: a huge image is rejected before it is decoded.
         height, width = image.height, image.width
         check_size(height, width, f"{path} with {height}x{width} (height x width)")
         if image.mode.startswith(("I", "F")):
@@ -141,13 +141,13 @@ def _read_grey(path: Path) -> Images:
             )
         transparency = "A" in image.getbands() or "transparency" in image.info
         try:
-            # By way of RGBA where there is transparency, since a palette may hold it.
+            # Through RGBA if there is transparency, which may be in a palette.
             pixels = image.convert("RGBA") if transparency else image
             grey = np.array(pixels.convert("L"), np.uint8)
         except Exception as error:
             raise _undecodable(path) from error
     if transparency and np.asarray(pixels)[..., 3].min() < 255:
-        # The grey below a transparent pixel is arbitrary: black strokes would vanish on unseen black.
+        # The grey level of a transparent pixel is arbitrary: black strokes on transparent black would vanish.
         raise ValueError(f"Expected an image without transparent parts. Received: {path}, which has some")
     return grey
 

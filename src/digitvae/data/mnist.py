@@ -1,4 +1,4 @@
-"""MNIST as it is shipped inside the package: the four original IDX files, gzipped.
+"""The MNIST data set, embedded in the package as the four original IDX files, gzipped.
 
 LeCun, Bottou, Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998.
 """
@@ -15,7 +15,7 @@ from digitvae.data.idx import decode_idx, gunzipped
 
 
 def read_mnist(part: Literal["train", "t10k"]) -> Part:
-    """Read one part of the embedded MNIST, its checksums verified.
+    """Read one part of the embedded MNIST and verify its checksums.
 
     Args:
         part: `"train"` (60,000 images) or `"t10k"` (10,000).

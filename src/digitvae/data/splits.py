@@ -1,4 +1,4 @@
-"""Which images train, validate and test."""
+"""The split of images into training, validation and test sets."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ import numpy as np
 
 from digitvae.data.arrays import Images, Labels, Part
 
-_TEST_SHARE = 7  # one in seven, as 10,000 of MNIST's 70,000
-_SEED = 777  # fixed, so that every run of every machine splits alike
+_TEST_SHARE = 7  # one in seven, like 10,000 of MNIST's 70,000
+_SEED = 777  # fixed: all runs on all machines use the same split
 _VALIDATION_SIZE = 5_000  # of 60,000: the usual split of MNIST
 _VALIDATION_SHARE = 12  # the same share of smaller sets
 
 
 def split_validation(images: Images, labels: Labels | None, size: int | None = None) -> tuple[Part, Part]:
-    """Set the last images apart for validation.
+    """Hold out the last images for validation.
 
     Args:
         images: `(n, height, width)`.
         labels: `(n,)` or None.
-        size: how many; by default 5,000, or of fewer than 60,000 images one twelfth, at least 1.
+        size: number of images held out; by default 5,000, or one twelfth of fewer than 60,000 images.
 
     Returns:
-        `(train_images, train_labels), (validation_images, validation_labels)`, views of what was given.
+        `(train_images, train_labels), (validation_images, validation_labels)`, views of the arguments.
 
     Raises:
         ValueError: if the size is not in 1..n-1, or there is not one label for each image.
@@ -43,13 +43,13 @@ def split_validation(images: Images, labels: Labels | None, size: int | None = N
 
 
 def hold_out_test(part: Part) -> tuple[Part, Part]:
-    """Set one image in seven apart for testing, always the same ones of a set of that length.
+    """Hold out one image in seven for testing, always the same ones for a given number of images.
 
     Args:
         part: the images, at least 2, and their labels.
 
     Returns:
-        Training and test part, each in the order the images came in.
+        Training and test part, each in the original order.
     """
     count = len(part.images)
     chosen = np.zeros(count, bool)
@@ -58,9 +58,9 @@ def hold_out_test(part: Part) -> tuple[Part, Part]:
 
 
 def mix_labels(part: Part) -> Part:
-    """Shuffle images that are sorted by label, always in the same way; others stay as they are.
+    """Shuffle images that are sorted by label, always in the same way; leave others unchanged.
 
-    The last images of a sorted set have the last labels alone, so they could not validate anything.
+    Otherwise the validation images, the last ones, would have only the last labels.
     """
     labels = part.labels
     if labels is None or labels[0] == labels[-1] or (np.diff(labels) < 0).any():

@@ -1,7 +1,7 @@
-"""Figures of a run: digits, latent planes, reconstructions, interpolations and training curves.
+"""Figures: samples, latent planes, reconstructions, interpolations, training curves and evaluation charts.
 
-Every drawing function takes plain arrays and returns a `matplotlib.figure.Figure` that pyplot knows nothing
-about: it can be saved on a machine without a screen and is freed like any other object. Importing this
+Every drawing function takes plain arrays and returns a `matplotlib.figure.Figure` that is not registered with
+pyplot: it can be saved on a machine without a screen and is freed like any other object. Importing this
 package imports neither Keras nor Matplotlib.
 """
 

@@ -1,4 +1,4 @@
-"""What all figures share: loading Matplotlib, the style, sharp pixels, and the size of text."""
+"""Shared by all figures: loading Matplotlib, the style, empty charts, and the size of text."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ _STYLE: dict[str, Any] = {
 
 
 def load_matplotlib() -> None:
-    """Import Matplotlib, even where the variable MPLBACKEND names no backend.
+    """Import Matplotlib, even if the variable MPLBACKEND names an unknown backend.
 
-    Matplotlib checks MPLBACKEND while it is imported and fails on an unknown name. Saving a PNG needs no
-    backend, so "agg" takes the place of such a name. Keras imports Matplotlib too and fails in the same way,
-    unless this was called before.
+    Matplotlib checks MPLBACKEND during its import and fails on an unknown name. Saving a PNG needs no backend,
+    so such a name is replaced by "agg". Keras imports Matplotlib too and fails in the same way, unless this
+    function was called before.
     """
     if "matplotlib" in sys.modules:
         return
@@ -79,7 +79,7 @@ def load_matplotlib() -> None:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """Apply the style of these figures, free of the user's own settings, and take it back afterwards."""
+    """Apply the style of these figures instead of the user's settings, and restore these afterwards."""
     load_matplotlib()
     import matplotlib.style
 
@@ -93,11 +93,11 @@ def chart(
     """Make a figure of charts side by side, below a title.
 
     Args:
-        title: wrapped where it is too long; the figure grows by the lines after the first.
+        title: wrapped if it is too long; the figure grows by the lines after the first.
         width: of the figure, in inches.
-        height: of the figure with a title of one line, in inches.
-        panels: how many charts.
-        room: inches of the width that the title leaves free.
+        height: of the figure with a one-line title, in inches.
+        panels: number of charts.
+        room: inches that the title leaves free on its right.
 
     Returns:
         The figure and the axes.
@@ -126,7 +126,7 @@ def note(
     colour: str,
     transform: Any = "data",
 ) -> Annotation:
-    """Write at a place, moved by an offset in points; it may reach out of the axes."""
+    """Write text at a position, moved by an offset in points; it may extend beyond the axes."""
     written = axes.annotate(text, at, offset, textcoords="offset points", xycoords=transform, color=colour)
     written.set(horizontalalignment=ha, verticalalignment=va, annotation_clip=False)
     return written
@@ -140,23 +140,23 @@ def text_width(text: str, size: float) -> float:
         size: font size in points.
 
     Returns:
-        Its width in inches, or a little more.
+        Its width in inches, slightly overestimated.
     """
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import text_to_path
 
     font = FontProperties(family=FONT, size=size)
     points = text_to_path.get_text_width_height_descent(text, font, ismath=False)[0] if text else 0.0
-    return 1.03 * float(points) / 72  # a screen has few dots per inch, and rounds letters up to them
+    return 1.03 * float(points) / 72  # at few dots per inch, the widths of letters are rounded up
 
 
 def wrap(text: str, size: float, width: float) -> list[str]:
-    """Break text into lines that fit a width.
+    """Wrap text into lines that fit a width.
 
     Args:
-        text: any text; its own line breaks are kept.
+        text: any text; its line breaks are kept.
         size: font size in points.
-        width: room in inches.
+        width: available width in inches.
 
     Returns:
         The lines; none for a blank text.
@@ -173,5 +173,5 @@ def wrap(text: str, size: float, width: float) -> list[str]:
 
 
 def snap(inches: float) -> float:
-    """Round a length in inches up to whole dots, so that what stands behind it starts on a dot."""
+    """Round a length in inches up to whole dots, so that whatever follows it starts on a dot."""
     return math.ceil(inches / GRID - 1e-6) * GRID

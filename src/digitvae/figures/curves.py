@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 WIDTH, HEIGHT = 10.0, 3.1  # inches
 PANELS = (("elbo", "\N{MINUS SIGN}ELBO"), ("reconstruction", "Reconstruction"), ("kl", "KL"))
 SERIES = (("", "training", "#8a96a3"), ("val_", "validation", "#0b62a4"))
-LABEL_HEIGHT = 0.075  # of a panel: what one line of a final value takes
+LABEL_HEIGHT = 0.075  # height of a label, relative to that of a panel
 
 
 def training_curves(history: Mapping[str, Sequence[float]], title: str = "Training") -> Figure:
@@ -25,13 +25,12 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
 
     Args:
         history: columns of equal length: `epoch`, `elbo`, `reconstruction`, `kl` and, if there was a
-            validation set, `val_elbo`, `val_reconstruction`, `val_kl`, in nats per image (the ELBO is
-            negative; its opposite is drawn). Values that are not finite are left out. Further columns are
-            ignored.
-        title: stands above the panels.
+            validation set, `val_elbo`, `val_reconstruction`, `val_kl`, in nats per image. The negative ELBO
+            is drawn. Values that are not finite are left out. Further columns are ignored.
+        title: shown above the panels.
 
     Raises:
-        ValueError: if a column is missing or has another length, or there is no epoch.
+        ValueError: if a column is missing or has a different length, or there is no epoch.
     """
     missing = [key for key in ("epoch", *(key for key, _ in PANELS)) if key not in history]
     if missing:
@@ -56,7 +55,7 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
     with style():
         from matplotlib.lines import Line2D
 
-        # The legend stands on the right of the title.
+        # The legend is on the right of the title.
         figure, panels = chart(title, WIDTH, HEIGHT, len(PANELS), room=2.8)
         for axes, (key, name) in zip(panels, PANELS, strict=True):
             present = [
@@ -76,12 +75,12 @@ def training_curves(history: Mapping[str, Sequence[float]], title: str = "Traini
 
 
 def _panel(axes: Axes, epochs: NDArray[np.float64], curves: list[tuple[NDArray[np.float64], str]]) -> None:
-    """Draw one quantity: its curves, and where each of them ends."""
+    """Draw one quantity: its curves and their final values."""
     from matplotlib.ticker import MaxNLocator
 
     ends: list[tuple[float, float, str]] = []
     for values, colour in curves:
-        # A line joins what is there, so that validating every few epochs still gives a curve.
+        # The line skips missing values, so validation every few epochs still gives a curve.
         finite = np.isfinite(values)
         marker = "o" if epochs.size <= 20 else ""
         axes.plot(epochs[finite], values[finite], color=colour, marker=marker, markersize=3, linewidth=1.6)
@@ -103,10 +102,10 @@ def _panel(axes: Axes, epochs: NDArray[np.float64], curves: list[tuple[NDArray[n
         gap = (ends[1][1] - ends[0][1]) / (top - bottom)
         push = max(0.0, LABEL_HEIGHT - abs(gap)) / 2
         shift = [-push, push] if gap > 0 else [push, -push]
-    points_high = 72 * HEIGHT * 0.66  # of a panel, about
+    points_high = 72 * HEIGHT * 0.66  # approximate height of a panel
     for (epoch, value, colour), move in zip(ends, shift, strict=True):
         axes.plot([epoch], [value], color=colour, marker="o", markersize=4, clip_on=False)
         text = f"{value:,.2f}" if abs(value) < 1000 else f"{value:,.0f}"
-        # Right of a curve's end, or above a curve that ends early.
+        # To the right of a curve, or above a curve that ends early.
         place, side = ((7, move * points_high), "left") if epoch == last else ((0, 7), "center")
         note(axes, text, (epoch, value), place, side, "center_baseline", colour)

@@ -1,4 +1,4 @@
-"""Charts of an evaluation: likelihood against draws, use of the latents, maps of codes."""
+"""Charts of an evaluation: likelihood against draws, use of the latents, maps of the latent space."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DASHES = (0, (5, 3))
 USED = 0.01
 """Nats of KL above which a latent counts as used."""
 
-# Tol's "muted" colours and black: ten that colour-blind readers tell apart. Shapes help where colours repeat.
+# Tol's "muted" colours and black: ten that colour-blind readers can tell apart. Shapes help if colours repeat.
 COLOURS = (
     "#332288", "#88ccee", "#44aa99", "#117733", "#999933",
     "#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000",
@@ -36,8 +36,8 @@ def nll_curve(
     Args:
         k: `(points,)` numbers of draws, each at least 1 and larger than the one before.
         nll: `(points,)` in nats per image.
-        elbo: in nats per image; its opposite is drawn as a line to compare with. None for no line.
-        title: stands above the curve.
+        elbo: in nats per image; -elbo is drawn as a line for comparison. None for no line.
+        title: shown above the curve.
 
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
@@ -55,7 +55,7 @@ def nll_curve(
         axes.plot(draws, values, color=BLUE, marker="o", markersize=4, linewidth=1.6)
         note(axes, f"{values[-1]:,.2f}", (draws[-1], values[-1]), (0, -6), "right", "top", BLUE)
         axes.set_xlim(draws[0] / 1.25, draws[-1] * 1.25)
-        # Ticks at the draws themselves, as far as their labels do not meet.
+        # Ticks at the values of k, unless their labels would overlap.
         ticks = [draws[-1]]
         for tick in draws[-2::-1]:
             if ticks[-1] / tick > (draws[-1] / draws[0]) ** 0.09:
@@ -69,12 +69,12 @@ def nll_curve(
 def nats_per_latent(
     values: ArrayLike, quantity: str = "KL", title: str = "Information in each latent"
 ) -> Figure:
-    """Draw the KL, or another quantity in nats, of each latent as bars, and mark where those in use end.
+    """Draw the KL, or another quantity in nats, of each latent as bars, and mark the last used latent.
 
     Args:
         values: `(latents,)` nats, the mean over images, in any order; they are drawn sorted.
-        quantity: what they are.
-        title: stands above the bars.
+        quantity: name of the quantity.
+        title: shown above the bars.
 
     Raises:
         ValueError: if there are no values, or some are not finite.
@@ -87,13 +87,13 @@ def nats_per_latent(
         places, colours = np.arange(1, nats.size + 1), [BLUE] * used + [GREY] * (nats.size - used)
         axes.bar(places, nats, width=0.8 if nats.size <= 100 else 1.0, color=colours)
         axes.axvline(used + 0.5, color=ORANGE, linewidth=1.2, linestyle=DASHES)
-        # Beside the line, on the side where there is room.
+        # On the side of the line that has more room.
         offset, side = ((5, -4), "left") if used < nats.size / 2 else ((-5, -4), "right")
         label, top = f"{used} of {nats.size} above {USED} nats", axes.get_xaxis_transform()
         note(axes, label, (used + 0.5, 1.0), offset, side, "top", ORANGE, top)
         axes.set_xlim(0.25, nats.size + 0.75)
         low, high = min(0.0, float(nats.min())), max(float(nats.max()), 2 * USED)
-        axes.set_ylim(low * 1.1, high * 1.16)  # the label stands above the bars
+        axes.set_ylim(low * 1.1, high * 1.16)  # the label is above the bars
         _whole_ticks(axes)
     return figure
 
@@ -109,9 +109,9 @@ def rate_distortion(
     Args:
         latents: `(points,)` numbers of latents, each larger than the one before.
         mse: `(points,)` mean squared error per pixel of [0, 1].
-        pca_mse: the same for as many principal components: `(points,)`, or one number for as many components
-            as the last of `latents`. None for no comparison.
-        title: stands above the curve.
+        pca_mse: the same for equally many principal components: `(points,)`, or one number for as many
+            components as the last of `latents`. None for no comparison.
+        title: shown above the curve.
 
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
@@ -144,7 +144,7 @@ def latent_map(
     Args:
         positions: `(n, 2)`, n >= 1.
         labels: `(n,)` integers; None without labels.
-        title: stands above the plane.
+        title: shown above the map.
 
     Raises:
         ValueError: if the arrays do not fit together, or positions are not finite.
@@ -175,7 +175,7 @@ def latent_map(
         for marker in dict.fromkeys(shape):
             x, y = points[shape[kind] == marker].T
             axes.scatter(x, y, s=size, c=colour[kind[shape[kind] == marker]], marker=marker, alpha=0.75)
-        # Many classes would leave no room for the map; the first ones show how the others look.
+        # A legend of many classes would leave no room for the map.
         handles = [
             axes.plot([], [], shape[i], color=colour[i], markersize=6, label=str(name))[0]
             for i, name in enumerate(kinds[:40])
@@ -183,7 +183,7 @@ def latent_map(
         figure.legend(
             handles=handles, loc="outside lower left", ncols=10, handletextpad=0.1, columnspacing=1.1
         )
-        # A name where most of its points are: the reader need not match colours.
+        # Labels at the medians of the classes save the reader from comparing colours.
         for i, name in enumerate(kinds if len(kinds) <= len(COLOURS) else []):
             x, y = np.median(points[kind == i], axis=0)
             text = axes.text(x, y, str(name), color=INK, fontsize=TITLE_SIZE, ha="center", va="center")
@@ -193,14 +193,14 @@ def latent_map(
 
 
 def _whole_ticks(axes: Axes) -> None:
-    """Count along the horizontal axis."""
+    """Use integer ticks on the horizontal axis."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, integer=True, min_n_ticks=1))
 
 
 def _series(name: str, values: ArrayLike) -> NDArray[np.float64]:
-    """Check a row of numbers."""
+    """Return values as a row of finite numbers."""
     array = np.asarray(values, dtype=np.float64)
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         raise ValueError(f"Expected a row of finite {name}. Received: {name} of shape={array.shape}")
@@ -210,7 +210,7 @@ def _series(name: str, values: ArrayLike) -> NDArray[np.float64]:
 def _curve(
     name: str, places: ArrayLike, other: str, values: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Check increasing places and as many values."""
+    """Return the places and values of a curve; places must increase."""
     first, second = _series(name, places), _series(other, values)
     if first.shape != second.shape:
         raise ValueError(

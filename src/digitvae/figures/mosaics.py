@@ -1,4 +1,4 @@
-"""Figures made of digits: samples, a latent plane, reconstructions, interpolations. White on black."""
+"""Figures of digits, white on black: samples, a latent plane, reconstructions, interpolations."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 
-TICK_ROOM = 0.42  # inches from one tick of a latent plane to the next, enough for a label
+TICK_ROOM = 0.42  # inches between the ticks of a latent plane, enough for a label
 
 
 def _columns(n: int, height: int, width: int) -> int:
-    """Choose the columns of a near-square grid: rather wide than tall, and with a well-filled last row."""
+    """Choose the columns of a near-square grid: preferably wide, and with a well-filled last row."""
 
     def cost(columns: int) -> float:
         rows = math.ceil(n / columns)
@@ -32,19 +32,19 @@ def _columns(n: int, height: int, width: int) -> int:
 
 
 def _rows(images: NDArray[np.uint8], columns: int) -> list[NDArray[np.uint8]]:
-    """Lay images line by line."""
+    """Split images into rows."""
     return [images[start : start + columns] for start in range(0, len(images), columns)]
 
 
 def samples(images: ArrayLike, title: str = "New digits sampled from the prior") -> Figure:
-    """Draw images in a near-square grid, line by line.
+    """Draw images in a near-square grid, row by row.
 
     Args:
         images: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
-        title: stands above the grid.
+        title: shown above the grid.
 
     Raises:
-        ValueError: if `images` has another shape, type or range.
+        ValueError: if `images` has the wrong shape, type or range.
     """
     pixels = as_pixels(images, "n, height, width")
     with style():
@@ -59,22 +59,21 @@ def latent_grid(
 ) -> Figure:
     """Draw images decoded over two coordinates of the prior's base noise u as one seamless plane.
 
-    The noise is standard normal, so equal steps of probability, mapped through the Gaussian quantile
-    function, meet equal amounts of the prior (Kingma and Welling 2014, "Auto-Encoding Variational Bayes",
-    figure 4). As in any plot, u grows upwards and to the right: `images[i, j]` stands in row i from below,
-    column j from the left.
+    The noise is standard normal, so Gaussian quantiles of equally spaced probabilities cover the prior evenly
+    (Kingma and Welling 2014, "Auto-Encoding Variational Bayes", figure 4). As in any plot, u increases upwards
+    and to the right: `images[i, j]` is in row i from below and column j from the left.
 
     Args:
         images: `(rows, columns, height, width)`, rows = columns; uint8, or float in [0, 1]. `images[i, j]`
             was decoded where `u[axes[0]]` is the Gaussian quantile of `quantiles[i]` and `u[axes[1]]` that of
             `quantiles[j]`.
-        quantiles: `(rows,)` increasing probabilities inside (0, 1), the same along both sides.
-        axes: the coordinates of u that change along the rows' index (upwards) and along the columns' (to the
-            right). Two equal ones say that u has but one coordinate: only the vertical axis is labelled.
-        title: stands above the plane.
+        quantiles: `(rows,)` increasing probabilities inside (0, 1), the same for both axes.
+        axes: the coordinates of u that change with the row (upwards) and with the column (to the right). Two
+            equal ones mean that u has one coordinate: only the vertical axis is labelled.
+        title: shown above the plane.
 
     Raises:
-        ValueError: if an argument has another shape, type or range.
+        ValueError: if an argument has the wrong shape, type or range.
     """
     pixels = as_pixels(images, "rows, columns, height, width")
     steps = pixels.shape[0]
@@ -98,7 +97,7 @@ def latent_grid(
         label_room = max(text_width(name, LABEL_SIZE) for name in upward_names)
         figure, plot = draw(mosaic, title, left=label_room + 0.3, bottom=0.42 if axes[1] != axes[0] else 0.0)
         plot.tick_params(length=3, pad=3)
-        # Beside a flat plane there is no room for words, and the symbol has to do.
+        # Beside a flat plane there is room only for the symbol.
         noun = "prior noise " if mosaic.size[0] > 1.2 else ""
         plot.set_yticks((steps - upward - 0.5) * height - 0.5, upward_names)
         plot.set_ylabel(f"{noun}$u_{{{axes[0]}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
@@ -109,18 +108,18 @@ def latent_grid(
 
 
 def _noise_ticks(noise: NDArray[np.float64], tile: float) -> tuple[NDArray[np.float64], list[str]]:
-    """Choose ticks along one side of a latent plane.
+    """Choose ticks along one axis of a latent plane.
 
     Args:
-        noise: `(n,)` values of u in the middle of each tile, increasing.
-        tile: inches from one tile to the next.
+        noise: `(n,)` increasing values of u, in the middle of each tile.
+        tile: size of a tile in inches.
 
     Returns:
-        Positions, counted in tiles from the middle of the first, and their labels.
+        Positions, in tiles from the middle of the first, and their labels.
     """
     for step in (0.5, 1.0, 2.0):
         values = np.arange(math.ceil(noise[0] / step), math.floor(noise[-1] / step) + 1) * step
-        # Tiles are equidistant in the picture but not in u; a round value falls between two middles.
+        # Tiles are equidistant in the figure but not in u: interpolate the positions of round values.
         places = np.interp(values, noise, np.arange(len(noise)))
         if len(values) >= 3 and np.diff(places).min() * tile >= TICK_ROOM:
             return places, [_minus(f"{value:g}") for value in values]
@@ -138,15 +137,15 @@ def reconstructions(
     reconstructions: ArrayLike,
     title: str = "Test digits and their reconstructions",
 ) -> Figure:
-    """Draw each original above its reconstruction, in several double rows when there are more than ten.
+    """Draw each original above its reconstruction, in several double rows if there are more than ten.
 
     Args:
         originals: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
         reconstructions: the same shape; uint8, or float in [0, 1].
-        title: stands above the pairs.
+        title: shown above the pairs.
 
     Raises:
-        ValueError: if an array has another shape, type or range.
+        ValueError: if an array has the wrong shape, type or range.
     """
     pairs = {"originals": originals, "reconstructions": reconstructions}
     return _pairs(pairs, ("original", "reconstruction"), title)
@@ -155,29 +154,29 @@ def reconstructions(
 def neighbours(
     samples: ArrayLike, nearest: ArrayLike, title: str = "Samples and the training images nearest to them"
 ) -> Figure:
-    """Draw samples with their nearest training images below them.
+    """Draw each sample above its nearest training image.
 
     Args:
         samples: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
-        nearest: the training image nearest to each, of the same shape.
-        title: stands above the pairs.
+        nearest: the training image nearest to each sample, the same shape.
+        title: shown above the pairs.
 
     Raises:
-        ValueError: if the images have another shape, type or range.
+        ValueError: if the images have the wrong shape, type or range.
     """
     return _pairs({"samples": samples, "nearest": nearest}, ("sample", "nearest"), title)
 
 
 def interpolations(images: ArrayLike, title: str = "From one test digit to another") -> Figure:
-    """Draw paths through the latent space, a row each; the two ends, which are real digits, are framed.
+    """Draw paths through the latent space, one per row; frames mark the real digits at both ends.
 
     Args:
         images: `(rows, steps, height, width)`, steps >= 2; uint8, or float in [0, 1]. `images[:, 0]` and
             `images[:, -1]` are the real digits.
-        title: stands above the rows.
+        title: shown above the rows.
 
     Raises:
-        ValueError: if `images` has another shape, type or range.
+        ValueError: if `images` has the wrong shape, type or range.
     """
     pixels = as_pixels(images, "rows, steps, height, width")
     steps = pixels.shape[1]
@@ -189,10 +188,10 @@ def interpolations(images: ArrayLike, title: str = "From one test digit to anoth
     with style():
         figure, plot = draw(mosaic, title, heading=0.2)
         tile_width = mosaic.tile[1]
-        # Both names together need room, which a few narrow tiles may not give.
+        # A few narrow tiles may not leave enough room for both names.
         size = LABEL_SIZE * min(1.0, 0.45 * mosaic.size[1] / text_width("start", LABEL_SIZE))
         for column, name, side, share in ((0, "start", "left", 0.0), (steps - 1, "end", "right", 1.0)):
-            # A name wider than its tile grows inwards, so that the figure's edge cannot cut it.
+            # A name wider than its tile extends inwards, where the edge of the figure cannot cut it.
             fits = text_width(name, size) <= tile_width * mosaic.dot
             place = (mosaic.left[column] + tile_width * (0.5 if fits else share) - 0.5, -0.5)
             note(plot, name, place, (0, 4), "center" if fits else side, "baseline", MUTED).set_fontsize(size)
@@ -209,7 +208,7 @@ def _pairs(arguments: dict[str, ArrayLike], names: tuple[str, str], title: str) 
             f"Received: {first}.shape={above.shape}, {second}.shape={below.shape}"
         )
     n, height, width = above.shape
-    # Up to 50 pairs stand ten abreast, more of them in about a square.
+    # Up to 50 pairs have ten columns, more of them form about a square.
     across = max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0))
     across = math.ceil(n / math.ceil(n / across))
     rows = [row for pair in zip(_rows(above, across), _rows(below, across), strict=True) for row in pair]
@@ -217,7 +216,7 @@ def _pairs(arguments: dict[str, ArrayLike], names: tuple[str, str], title: str) 
     with style():
         figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
         plot.set_yticks(mosaic.top + mosaic.tile[0] / 2 - 0.5, names * (len(rows) // 2))
-        # Very flat images leave less than a line of text for each row.
+        # Very flat images leave less than the height of a text line for each row.
         plot.yaxis.set_tick_params(
             length=0, pad=5, labelsize=min(LABEL_SIZE, 60 * mosaic.tile[0] * mosaic.dot)
         )

@@ -1,4 +1,4 @@
-"""Where figures go: into PNG files, and onto the screen if there is one."""
+"""Output of figures: PNG files, and windows if there is a screen."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from digitvae.files import written_whole
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# GUI toolkits that open windows of their own; notebooks and browsers do not count as a screen here.
+# GUI toolkits that open windows; notebooks and browsers do not count as a screen here.
 WINDOW_SYSTEMS = frozenset({"gtk3", "gtk4", "macosx", "qt", "qt5", "qt6", "tk", "wx"})
 
 
 def save(figure: Figure, path: str | os.PathLike[str], dpi: float = 150) -> None:
-    """Write a figure as a PNG file, completely or not at all.
+    """Write a figure as a PNG file, atomically.
 
     Args:
         figure: any Matplotlib figure.
-        path: the file, ending in `.png`, in a folder that exists; an old file is replaced.
-        dpi: dots per inch; at 100, 150 and 200 the pixels of the images stay sharp squares.
+        path: the file, ending in `.png`, in an existing folder; an old file is replaced.
+        dpi: dots per inch; at 100, 150 and 200 the pixels of images remain sharp squares.
 
     Raises:
         FileNotFoundError: if the folder does not exist.
@@ -57,13 +57,12 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
     buffer = io.BytesIO()
     try:
         for image in images:
-            # Images that are enlarged by a whole number keep their pixels; others are resampled smoothly.
-            # Matplotlib's own "auto" would blur a threefold enlargement, and a twofold one that misses 2 by a
-            # rounding error.
+            # Pixels are copied if the zoom is an integer, and resampled smoothly otherwise. Matplotlib's "auto"
+            # would blur a threefold zoom, and a twofold one that misses 2 by a rounding error.
             zoom = image.axes.get_position().width * figure.get_figwidth() * dpi / image.get_size()[1]
             image.set_interpolation("nearest" if abs(zoom - max(1, round(zoom))) < 1e-6 else "auto")
         with style():
-            # Without the version of Matplotlib in it, the same figure gives the same bytes.
+            # Without Matplotlib's version in the file, equal figures give equal bytes.
             figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     finally:
         for image in images:
@@ -72,20 +71,20 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
 
 
 def can_show() -> bool:
-    """Tell whether windows can be opened here.
+    """Return whether windows can be opened.
 
     Returns:
-        False without a screen, with a non-interactive or unknown backend, with a backend that does not start,
-        in a remote session without a display, and outside the main thread.
+        False without a screen, with a backend that is non-interactive, unknown or does not start, in a remote
+        session without a display, and outside the main thread.
     """
     return _window_backend() is not None
 
 
 def show(figures: list[Figure]) -> None:
-    """Open a window for each figure and wait until all are closed; do nothing where `can_show` is False.
+    """Open a window for each figure and wait until all are closed; do nothing if `can_show` is False.
 
     Args:
-        figures: what to show; they can still be saved afterwards.
+        figures: the figures; they can still be saved afterwards.
     """
     backend = _window_backend() if figures else None
     if backend is None:
@@ -99,7 +98,7 @@ def show(figures: list[Figure]) -> None:
             for figure in figures:
                 plt.figure(figure)
             plt.show(block=True)
-    except Exception as error:  # whatever a toolkit raises: windows are a courtesy, the run must go on
+    except Exception as error:  # whatever a toolkit raises: windows are optional, the run must go on
         print(f"digitvae: no windows: {error}", file=sys.stderr)
     finally:
         for figure in figures:
@@ -108,13 +107,13 @@ def show(figures: list[Figure]) -> None:
 
 
 def _window_backend() -> str | None:
-    """Name the backend that opens windows here, None if there is none."""
+    """Return the name of the backend that opens windows here, None if there is none."""
     if threading.current_thread() is not threading.main_thread():
-        return None  # toolkits run in the main thread alone
+        return None  # toolkits only run in the main thread
     screen = (os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY", ""))
     if sys.platform in ("darwin", "win32"):
         if "SSH_CONNECTION" in os.environ:
-            return None  # the window would open, and wait, on a screen that nobody looks at
+            return None  # the window would open on a screen that nobody may be looking at
     elif not any(screen):
         return None
     load_matplotlib()
@@ -126,18 +125,18 @@ def _window_backend() -> str | None:
 
 @lru_cache
 def _probe(backend: str | None, screen: tuple[str, str]) -> str | None:
-    """Try a backend in a process of its own, because a broken toolkit may hang or abort instead of raising.
+    """Try a backend in a separate process, because a broken toolkit may hang or abort instead of raising.
 
     Args:
         backend: what the user chose; None lets Matplotlib choose.
-        screen: the values of DISPLAY and WAYLAND_DISPLAY, here so that an answer is remembered for each.
+        screen: the values of DISPLAY and WAYLAND_DISPLAY; each has its own cached answer.
 
     Returns:
-        The name of the backend that made a figure, None if it failed or opens no windows.
+        The name of the backend, None if it fails or opens no windows.
     """
     from matplotlib.backends.registry import backend_registry
 
-    registry: Any = backend_registry  # it has no annotations
+    registry: Any = backend_registry  # it is not annotated
 
     def opens_windows(name: str) -> bool:
         return registry.resolve_backend(name)[1] in WINDOW_SYSTEMS
@@ -147,7 +146,7 @@ def _probe(backend: str | None, screen: tuple[str, str]) -> str | None:
         if backend is not None and not opens_windows(backend):
             return None
         trial = subprocess.run(
-            [sys.executable, "-P", "-c", code],  # -P: no module of the current folder gets in the way
+            [sys.executable, "-P", "-c", code],  # -P: ignore modules in the current folder
             env={**os.environ, "MPLBACKEND": backend or ""},
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -157,5 +156,5 @@ def _probe(backend: str | None, screen: tuple[str, str]) -> str | None:
         )
         name = trial.stdout.split()[-1]
         return name if opens_windows(name) else None
-    except Exception:  # a backend may fail in any way, and each of them means: no windows
+    except Exception:  # however a backend fails, there are no windows
         return None

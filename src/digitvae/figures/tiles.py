@@ -1,4 +1,4 @@
-"""Images painted side by side into one array, and put on a figure pixel by pixel."""
+"""Images composed side by side in one array, and drawn on a figure pixel by pixel."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
-BORDER = (58, 62, 68)  # the thin line around a tile: just visible on black
-ACCENT = (230, 159, 0)  # marks what is real data; Okabe-Ito orange, safe for colour-blind readers
+BORDER = (58, 62, 68)  # the thin line around a tile, just visible on black
+ACCENT = (230, 159, 0)  # marks real data; Okabe-Ito orange, safe for colour-blind readers
 
 
 def as_pixels(images: ArrayLike, layout: str, name: str = "images") -> NDArray[np.uint8]:
-    """Check images and turn them into bytes.
+    """Check images and convert them to uint8.
 
     Args:
         images: bool, `uint8` 0..255, or floating-point in [0, 1].
         layout: the expected axes, such as "n, height, width".
-        name: what the caller calls the array.
+        name: of the array in error messages.
 
     Returns:
         `uint8` array of the same shape.
 
     Raises:
-        ValueError: if shape, type or range is another one.
+        ValueError: if shape, type or range is wrong.
     """
     array = np.asarray(images)
     if array.ndim != layout.count(",") + 1 or array.size == 0:
@@ -46,7 +46,7 @@ def as_pixels(images: ArrayLike, layout: str, name: str = "images") -> NDArray[n
     if not np.issubdtype(array.dtype, np.floating):
         raise ValueError(f"Expected {name} as uint8 or as floats in [0, 1]. Received: dtype={array.dtype}")
     low, high = float(array.min()), float(array.max())
-    if not (low >= -1e-3 and high <= 1 + 1e-3):  # written so that NaN is refused too
+    if not (low >= -1e-3 and high <= 1 + 1e-3):  # this form rejects NaN too
         raise ValueError(f"Expected {name} with values in [0, 1]. Received: min={low:g}, max={high:g}")
     pixels: NDArray[np.uint8] = np.rint(np.clip(array, 0, 1).astype(np.float32) * 255).astype(np.uint8)
     return pixels
@@ -54,7 +54,7 @@ def as_pixels(images: ArrayLike, layout: str, name: str = "images") -> NDArray[n
 
 @dataclass(frozen=True)
 class Mosaic:
-    """Tiles of equal size, painted into one array.
+    """Tiles of equal size, composed in one array.
 
     Attributes:
         pixels: `(height, width, 3)` uint8 RGB.
@@ -77,14 +77,14 @@ class Mosaic:
 
 
 def _pixel_side(height: int, width: int, rows: int, columns: int) -> float:
-    """Choose the side of an image pixel in inches: as large as fits a screen, and whole dots when printed."""
-    # A tile shrinks to 0.3 inch before the picture outgrows 7.8 inches; few tiles do not blow up beyond 1.3.
+    """Choose the side of an image pixel in inches: as large as fits a screen, and whole dots in files."""
+    # Tiles shrink to 0.3 inch before the figure exceeds 7.8 inches; few tiles grow to at most 1.3 inches.
     room = max(7.8, 0.3 * max(rows, columns))
     largest = max(1.3, 2.6 / max(rows, columns)) / max(height, width)
     largest = min(largest, room / max(height * rows, width * columns))
     if largest >= GRID:
         return GRID * int(largest / GRID + 1e-6)
-    # Finer ones are a whole number of dots at 150 dpi or at 200 dpi.
+    # Smaller pixels are a whole number of dots at 150 dpi or at 200 dpi.
     return max(1 / (base * math.ceil(1 / largest / base - 1e-6)) for base in (75, 100))
 
 
@@ -95,14 +95,14 @@ def compose(
     breaks: tuple[Sequence[int], Sequence[int]] = ((), ()),
     marked: Sequence[int] = (),
 ) -> Mosaic:
-    """Paint images side by side.
+    """Compose images side by side.
 
     Args:
         rows: the images of each row from the left, uint8 grey, `(n, height, width)`, 0 is black; short rows
             are followed by white.
         border: whether a thin line runs around each tile.
-        breaks: rows, and columns, in front of which a white space stands.
-        marked: columns whose tiles get a border in the accent colour.
+        breaks: rows, and columns, that have a white space before them.
+        marked: columns whose tiles have a border in the accent colour.
 
     Returns:
         The mosaic.
@@ -126,7 +126,7 @@ def compose(
         for column, x in enumerate(left[: len(row)]):
             colour = ACCENT if column in marked else BORDER
             pixels[y - line : y + height + line, x - line : x + width + line] = colour
-    # Only now the tiles: the borders of neighbours share a line.
+    # Tiles come after all borders: neighbours share a border line.
     for y, row in zip(top, rows, strict=True):
         for x, tile in zip(left, row, strict=False):
             enlarged = tile.repeat(zoom, axis=0).repeat(zoom, axis=1)
@@ -137,17 +137,17 @@ def compose(
 def draw(
     mosaic: Mosaic, title: str, *, left: float = 0.0, bottom: float = 0.0, heading: float = 0.0
 ) -> tuple[Figure, Axes]:
-    """Put a mosaic and a title on a figure that fits them exactly.
+    """Draw a mosaic and a title on a figure of exactly their size.
 
     Args:
-        mosaic: what to show.
-        title: wrapped to the figure's width; may be empty.
-        left: room for labels on the left, in inches.
-        bottom: room below, in inches.
-        heading: room between title and mosaic, in inches.
+        mosaic: the mosaic.
+        title: wrapped to the width of the figure; may be empty.
+        left: space for labels on the left, in inches.
+        bottom: space below, in inches.
+        heading: space between title and mosaic, in inches.
 
     Returns:
-        The figure, and axes whose data coordinates are the mosaic's pixels.
+        The figure, and axes whose data coordinates are the pixels of the mosaic.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -164,7 +164,7 @@ def draw(
         (left / full_width, bottom / full_height, width / full_width, height / full_height), frameon=False
     )
     axes.imshow(mosaic.pixels, interpolation="auto", aspect="equal", zorder=1)
-    axes.set(xticks=[], yticks=[], axisbelow=True)  # so that ticks do not reach into the picture
+    axes.set(xticks=[], yticks=[], axisbelow=True)  # ticks stay below the image
     if lines:
         figure.text(
             PAD / full_width,
@@ -172,6 +172,6 @@ def draw(
             "\n".join(lines),
             fontsize=TITLE_SIZE,
             verticalalignment="top",
-            parse_math=False,  # a title may hold file names with dollar signs
+            parse_math=False,  # a title may contain file names with dollar signs
         )
     return figure, axes

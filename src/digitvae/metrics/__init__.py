@@ -1,7 +1,7 @@
-"""Measures of a model, of its codes, reconstructions and samples: arrays in, numbers out.
+"""Metrics of latents, reconstructions and samples: arrays in, numbers out.
 
-Nothing here knows a model, a run or Keras, so that any generator can be measured by the same functions.
-SciPy, scikit-learn and scikit-image are imported when first needed.
+Nothing here depends on a model, a run or Keras, so the same functions measure any generator. SciPy,
+scikit-learn and scikit-image are imported when first needed.
 """
 
 from __future__ import annotations

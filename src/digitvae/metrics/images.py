@@ -1,4 +1,4 @@
-"""How close reconstructions are to their images: squared errors, structure, and what PCA would reach."""
+"""Metrics of reconstructions: squared errors, structural similarity, and PCA for comparison."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from digitvae.metrics._checks import Floats, Images, as_images, check_count, che
 # Wang et al. (2004) weight a window of 11 x 11 pixels by a Gaussian with a standard deviation of 1.5 pixels.
 _RADIUS, _SIGMA = 5, 1.5
 
-_LARGEST_MATRIX = 4096  # pixels up to which PCA forms the covariance, of 134 MB at most, and not its products
+_LARGEST_MATRIX = 4096  # pixels up to which PCA forms the covariance matrix, at most 134 MB
 
 
 def mse_per_image(images: npt.ArrayLike, others: npt.ArrayLike) -> Floats:
@@ -23,7 +23,7 @@ def mse_per_image(images: npt.ArrayLike, others: npt.ArrayLike) -> Floats:
         others: uint8 (n, height, width).
 
     Returns:
-        float64 (n,), per pixel; exact up to its last rounding.
+        float64 (n,), per pixel; the sums are exact.
 
     Raises:
         ValueError: arrays that are not images or not of one shape.
@@ -34,37 +34,37 @@ def mse_per_image(images: npt.ArrayLike, others: npt.ArrayLike) -> Floats:
 def psnr(images: npt.ArrayLike, others: npt.ArrayLike) -> float:
     """Return the peak signal-to-noise ratio, mean over images.
 
-    An image without any error counts as if one pixel were one grey level off, the smallest error there is.
-    Its ratio would be infinite otherwise, and the mean with it. For 28 x 28 pixels that is 77.1 dB.
+    An image without any error counts as if one pixel were one grey level off, the smallest possible error:
+    77.1 dB for 28 x 28 pixels. Otherwise its ratio would be infinite, and so would the mean.
 
     Args:
         images: uint8 (n, height, width).
         others: uint8 (n, height, width).
 
     Returns:
-        Decibel.
+        The ratio in dB.
 
     Raises:
         ValueError: arrays that are not images or not of one shape.
     """
     first, second = _pairs(images, others)
     smallest = 1 / (255**2 * first[0].size)
-    # PSNR = 10 log10(peak^2 / MSE), the peak being 1
+    # PSNR = 10 log10(peak^2 / MSE) with a peak of 1
     return float(np.mean(-10 * np.log10(np.maximum(_mse(first, second), smallest))))
 
 
 def ssim(images: npt.ArrayLike, others: npt.ArrayLike) -> float:
     """Return the structural similarity of Wang et al. (2004), mean over windows and images.
 
-    It is scikit-image's with the paper's Gaussian window and constants. Where an image has less than 11
-    pixels a side, the window shrinks to the largest odd one that fits, and its Gaussian in proportion.
+    This is scikit-image's function with the Gaussian window and the constants of the paper. For images with
+    fewer than 11 pixels per side, the window is the largest odd one that fits, with a proportional Gaussian.
 
     Args:
-        images: uint8 (n, height, width), at least 3 pixels a side.
+        images: uint8 (n, height, width), at least 3 pixels per side.
         others: uint8 (n, height, width).
 
     Returns:
-        At most 1, which means equal.
+        At most 1, the value for equal images.
 
     Raises:
         ValueError: arrays that are not images, smaller than 3 x 3, or not of one shape.
@@ -75,7 +75,7 @@ def ssim(images: npt.ArrayLike, others: npt.ArrayLike) -> float:
         raise ValueError(f"Expected images of at least 3x3 pixels. Received: shape={first.shape}")
     from skimage.metrics import structural_similarity
 
-    # scikit-image makes the window as large as the Gaussian needs.
+    # scikit-image derives the size of the window from the Gaussian.
     sigma = _SIGMA * min((side - 1) // 2, _RADIUS) / _RADIUS
     total = 0.0
     for image, other in zip(first, second, strict=True):
@@ -109,7 +109,7 @@ def pca_errors(train: npt.ArrayLike, test: npt.ArrayLike, components: int) -> Fl
         centred = rows - mean
         left += np.square(centred).sum()
         explained[: directions.shape[1]] += np.square(centred @ directions).sum(axis=0)
-    # Each component takes the square of its score off the squared distance to the mean.
+    # Each component reduces the squared distance to the mean by its squared score.
     return np.maximum(left - np.cumsum(explained), 0) / (255**2 * measured.size)
 
 
@@ -117,8 +117,8 @@ def _principal_directions(images: npt.NDArray[np.uint8], components: int) -> Flo
     """Return the directions of largest variance of images, (n, d), as orthonormal columns in that order."""
     count, size = images.shape
     total = images.sum(axis=0, dtype=np.float64)
-    # n sum x x' - (sum x)(sum x)' is n^2 times the covariance. Up to 370,000 images all of these are integers
-    # below 2^53, so that they are exact and the same on every processor.
+    # n^2 times the covariance is n sum x x' - (sum x)(sum x)'. For up to 370,000 images all of these numbers
+    # are integers below 2^53: they are exact, and the same on every processor.
     if size <= _LARGEST_MATRIX:
         products = sum(rows.T @ rows for rows in _chunks(images, 1000))
         variances, directions = np.linalg.eigh(count * products - np.outer(total, total))
@@ -126,7 +126,7 @@ def _principal_directions(images: npt.NDArray[np.uint8], components: int) -> Flo
         from scipy.sparse.linalg import LinearOperator, eigsh
 
         def scatter(vector: Floats) -> Floats:
-            # Few images at a time stay in the processor's cache. The vector itself is added because ARPACK
+            # A few images at a time fit the processor's cache. The vector itself is added because ARPACK
             # fails on a matrix of zeros.
             products = sum((rows @ vector) @ rows for rows in _chunks(images, 4))
             return count * products - total * (total @ vector) + vector
@@ -149,6 +149,6 @@ def _pairs(images: npt.ArrayLike, others: npt.ArrayLike) -> tuple[Images, Images
 
 
 def _mse(first: Images, second: Images) -> Floats:
-    # In integers, so that an error is the same whatever the order of the sum.
+    # Sums of integers do not depend on their order.
     sums = [np.square(np.subtract(x, y, dtype=np.int64)).sum() for x, y in zip(first, second, strict=True)]
     return np.array(sums) / (255**2 * first[0].size)

@@ -1,4 +1,4 @@
-"""What the latent code holds: how much of it is used, the labels in it, and whether it fills its prior."""
+"""Metrics of the latents: how many are used, what they say about labels, how well they match the prior."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from digitvae.metrics._distances import distance_blocks
 
 
 class Mismatch(TypedDict):
-    """What `aggregate_mismatch` finds."""
+    """The result of `aggregate_mismatch`."""
 
     mean: Floats
     variance: Floats
@@ -78,16 +78,16 @@ def knn_accuracy(
     test_labels: npt.ArrayLike,
     neighbours: int = 5,
 ) -> float:
-    """Return the test accuracy of a vote among the nearest training codes.
+    """Return the test accuracy of a vote among the nearest training latents.
 
-    Distances are Euclidean in the latents as they are: standardising would blow up the inactive ones' noise.
+    Distances are Euclidean, without standardisation, which would amplify the noise of inactive latents.
 
     Args:
         train_latents: real (n, d).
         train_labels: integers (n,).
         test_latents: real (m, d).
         test_labels: integers (m,).
-        neighbours: how many vote, at most n; of a tie the smallest label wins.
+        neighbours: how many vote, at most n; ties go to the smallest label.
 
     Returns:
         Share of the test images that are classified correctly.
@@ -104,15 +104,16 @@ def knn_accuracy(
 
 
 def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int = 0) -> float:
-    """Return how well k-means finds the classes without labels, as many clusters as classes.
+    """Return the accuracy of k-means as a classifier, with as many clusters as classes.
 
     Args:
         latents: real (n, d).
         labels: integers (n,).
-        seed: of the best of 10 starts of k-means.
+        seed: of k-means, of whose 10 starts the best counts.
 
     Returns:
-        Share of points whose cluster is their class, under the best one-to-one naming of the clusters.
+        Share of points in the cluster of their class, under the best one-to-one assignment of clusters to
+        classes.
 
     Raises:
         ValueError: shapes that do not fit together or values that are not finite.
@@ -125,7 +126,7 @@ def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int
     from sklearn.metrics.cluster import contingency_matrix
 
     with warnings.catch_warnings():
-        # A collapsed posterior has fewer different codes than classes; the accuracy says it well enough.
+        # A collapsed posterior has fewer distinct points than classes; the accuracy shows that by itself.
         warnings.simplefilter("ignore", ConvergenceWarning)
         clusters = KMeans(len(np.unique(classes)), n_init=10, random_state=seed).fit_predict(points)
     counts = contingency_matrix(classes, clusters)
@@ -135,16 +136,16 @@ def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int
 def map_2d(
     latents: npt.ArrayLike, method: Literal["tsne", "pca"] = "tsne", points: int = 2000
 ) -> tuple[Floats, Indices]:
-    """Draw a map of the code: points that are near in it should be near on paper.
+    """Project latents to two dimensions such that neighbours stay neighbours.
 
     Args:
         latents: real (n, d).
-        method: "pca", the plane of most variance, or "tsne" (van der Maaten & Hinton 2008), which starts
-            there. A code of one or two latents needs neither and is its own map.
-        points: at most so many of the n, evenly spaced; t-SNE takes about 10 seconds for 2,000.
+        method: "pca", the plane of largest variance, or "tsne" (van der Maaten & Hinton 2008), which starts
+            from that plane. One or two latents are returned as they are.
+        points: the largest number of points, evenly spaced over the n; t-SNE of 2,000 takes about 10 seconds.
 
     Returns:
-        Positions float64 (m, 2), of no unit, and the rows int64 (m,) of the latents they belong to.
+        Positions float64 (m, 2), without a unit, and the rows int64 (m,) of the latents they belong to.
 
     Raises:
         ValueError: another method, no point, or latents that are not finite or not (n, d).
@@ -152,42 +153,42 @@ def map_2d(
     if method not in ("tsne", "pca"):
         raise ValueError(f"Expected method 'tsne' or 'pca'. Received: method={method!r}")
     check_count(points, 1, None, "points")
-    codes = as_floats(latents, "latents")
-    indices = np.linspace(0, len(codes), min(points, len(codes)), endpoint=False).astype(np.int64)
-    codes = codes[indices]
-    if codes.shape[1] <= 2:
-        return np.pad(codes, ((0, 0), (0, 2 - codes.shape[1]))), indices
-    plane = _principal_plane(codes)
+    chosen = as_floats(latents, "latents")
+    indices = np.linspace(0, len(chosen), min(points, len(chosen)), endpoint=False).astype(np.int64)
+    chosen = chosen[indices]
+    if chosen.shape[1] <= 2:
+        return np.pad(chosen, ((0, 0), (0, 2 - chosen.shape[1]))), indices
+    plane = _principal_plane(chosen)
     spread = plane[:, 0].std()
-    # The plane shows three points as they are, and in a code that is constant there is nothing to arrange.
-    if method == "pca" or len(codes) <= 3 or spread == 0:
+    # Three points lie in a plane anyway, and constant latents have no neighbours to keep.
+    if method == "pca" or len(chosen) <= 3 or spread == 0:
         return plane, indices
     from sklearn.manifold import TSNE
 
-    # The start is small, so that groups can still pass through one another (Kobak & Berens 2019).
-    # From a given start t-SNE draws nothing at random.
-    tsne = TSNE(init=plane / spread * 1e-4, perplexity=min(30, (len(codes) - 1) / 3))
-    return tsne.fit_transform(codes).astype(np.float64), indices
+    # A small start lets groups still pass through each other (Kobak & Berens 2019). From a given start
+    # t-SNE draws nothing at random.
+    tsne = TSNE(init=plane / spread * 1e-4, perplexity=min(30, (len(chosen) - 1) / 3))
+    return tsne.fit_transform(chosen).astype(np.float64), indices
 
 
 def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> Mismatch:
     """Measure how far the aggregate posterior is from the prior, in the prior's base noise u.
 
-    Take one draw of q(z|x) for each test image. If they follow the prior as a whole, they are standard normal
-    when mapped to u. Posterior means will not do: they spread less than the prior even in a perfect model.
+    Take one draw of q(z|x) for each test image. If together they follow the prior, they are standard normal
+    when mapped to u. Posterior means cannot be used: they vary less than the prior even in a perfect model.
 
     Args:
         latents_noise: real (n, d), u of one posterior draw for each of n images, n above d.
-        seed: of the standard normal draws that u is compared with.
+        seed: of the standard normal draws to which u is compared.
 
     Returns:
-        mean, variance: of each u, float64 (d,); 0 and 1 would be perfect.
+        mean, variance: of each u, float64 (d,); ideally 0 and 1.
         gaussian_kl: KL from the Gaussian with their mean and covariance to N(0, I), nats; infinite where u
             does not vary in some direction.
         energy_distance: 2 E|u - v| - E|u - u'| - E|v - v'| for as many standard normal v (Szekely & Rizzo
-            2013); it notices every difference, also one that mean and covariance do not show.
-        gaussian_kl_floor, energy_distance_floor: the same for n standard normal draws in place of u, which
-            is what a perfect model would get, not 0.
+            2013); it is sensitive to every difference, not to those of mean and covariance alone.
+        gaussian_kl_floor, energy_distance_floor: the same for n standard normal draws in place of u, the
+            values of a perfect model.
 
     Raises:
         ValueError: not more rows than columns, or values that are not finite or not (n, d).
@@ -225,11 +226,11 @@ def _labelled(
 
 
 def _principal_plane(points: Floats) -> Floats:
-    """Return the coordinates along the two directions of most variance, (n, 2)."""
+    """Return the coordinates along the two directions of largest variance, (n, 2)."""
     centred = points - points.mean(axis=0)
     _, directions = np.linalg.eigh(centred.T @ centred)
     plane = directions[:, :-3:-1]
-    # Eigenvectors have no sign of their own; the largest component is made positive.
+    # The sign of an eigenvector is arbitrary: make its largest component positive.
     largest = np.abs(plane).argmax(axis=0)
     coordinates: Floats = centred @ (plane * np.sign(plane[largest, [0, 1]]))
     return coordinates
@@ -239,10 +240,10 @@ def _gaussian_kl(noise: Floats) -> float:
     """Return KL(N(mean, covariance of the noise) || N(0, I)) in nats."""
     mean = noise.mean(axis=0)
     eigenvalues = np.linalg.eigvalsh(np.atleast_2d(np.cov(noise, rowvar=False, bias=True)))
-    # Below this an eigenvalue is rounding, as the logarithm would be that is taken of it.
+    # Smaller eigenvalues are rounding errors, which the logarithm would turn into arbitrary numbers.
     if eigenvalues[0] <= eigenvalues[-1] * len(eigenvalues) * np.finfo(np.float64).eps:
         return float("inf")
-    # KL = 1/2 (tr S + m.m - d - log det S), trace and determinant being sum and product of the eigenvalues
+    # KL = 1/2 (tr S + m.m - d - log det S); trace and determinant are sum and product of the eigenvalues
     return float(np.sum(eigenvalues - 1 - np.log(eigenvalues)) + mean @ mean) / 2
 
 

@@ -1,7 +1,7 @@
-"""How good generated images are: as real ones, as varied, and not copies.
+"""Metrics of generated images: realism, variety, and whether they are copies.
 
-Most of them take features of a classifier, (n, f), or its class probabilities, (n, classes); the last two
-take pixels.
+Most take features of a classifier, (n, f), or its class probabilities, (n, classes); the last two take
+pixels.
 """
 
 from __future__ import annotations
@@ -27,12 +27,11 @@ from digitvae.metrics._distances import distance_blocks
 # A block of pixel distances is at most 2,000 x 2,000, and fewer where the images are large.
 _BLOCK_IMAGES, _BLOCK_PIXELS = 2000, 1 << 22
 
-# Confident is a classifier that gives one class more than this probability.
-_CONFIDENT = 0.9
+_CONFIDENT = 0.9  # the classifier is confident where its largest probability is above this
 
 
 class Balance(TypedDict):
-    """What `class_balance` finds."""
+    """The result of `class_balance`."""
 
     fractions: Floats
     entropy: float
@@ -42,8 +41,8 @@ class Balance(TypedDict):
 def frechet_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """Return the squared Frechet distance of Gaussians fitted to two sets of features (Heusel et al. 2017).
 
-    It equals the usual formula with the matrix square root, but never forms the covariances, so that singular
-    ones (unused features, fewer rows than features) lose no digits.
+    It equals the usual formula with the matrix square root, but never forms the covariances, so it stays
+    accurate where these are singular (unused features, fewer rows than features).
 
     Args:
         a: real (n, f), n at least 2.
@@ -57,7 +56,7 @@ def frechet_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
     """
     first, second = as_two_sets(a, b, ("a", "b"), at_least=2)
     # |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2). With S = R'R, the eigenvalues of S_a S_b are the
-    # squared singular values of R_a R_b', so that the last trace is the sum of these singular values.
+    # squared singular values of R_a R_b': the last trace is the sum of these singular values.
     shift = first.mean(axis=0) - second.mean(axis=0)
     root_a, root_b = _covariance_root(first), _covariance_root(second)
     spread = np.square(root_a).sum() + np.square(root_b).sum()
@@ -78,13 +77,13 @@ def kernel_distance(
     Args:
         a: real (n, f).
         b: real (m, f).
-        subsets: how many times a subset of each is drawn and compared.
-        subset_size: rows of a subset, drawn without replacement; at least 2, at most n and m.
+        subsets: number of times a subset of each is drawn and compared.
+        subset_size: rows per subset, drawn without replacement; at least 2, at most n and m.
         degree: of the kernel (x.y / f + 1)^degree.
         seed: of the draws.
 
     Returns:
-        Mean and standard deviation over the subsets. The mean may be below 0: 0 is its expectation for equal
+        Mean and standard deviation over the subsets. The mean may be negative; its expectation is 0 for equal
         distributions.
 
     Raises:
@@ -108,7 +107,7 @@ def kernel_distance(
 def precision_recall_density_coverage(
     real: npt.ArrayLike, fake: npt.ArrayLike, neighbours: int = 5
 ) -> dict[str, float]:
-    """Tell realism from variety by balls around the points, which reach to their k-th nearest neighbour.
+    """Measure realism and variety with balls around the points that reach to their k-th nearest neighbour.
 
     Precision and recall are those of Kynkaanniemi et al. (2019), density and coverage of Naeem et al. (2020).
 
@@ -120,7 +119,8 @@ def precision_recall_density_coverage(
     Returns:
         precision: share of fake points within a real point's ball.
         recall: share of real points within a fake point's ball.
-        density: real balls a fake point lies in, over k; about 1 for equal distributions, and may be above.
+        density: number of real balls around a fake point, divided by k; about 1 for equal distributions, and
+            possibly larger.
         coverage: share of real points with a fake point in their ball.
 
     Raises:
@@ -128,7 +128,7 @@ def precision_recall_density_coverage(
     """
     truth, made = as_two_sets(real, fake, ("real", "fake"), at_least=2)
     check_count(neighbours, 1, min(len(truth), len(made)) - 1, "neighbours")
-    # Distances do not depend on the origin, but their rounding does.
+    # Distances do not depend on the origin, but their rounding errors do.
     centre = truth.mean(axis=0)
     truth -= centre
     made -= centre
@@ -149,18 +149,18 @@ def precision_recall_density_coverage(
 
 
 def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None = None) -> Balance:
-    """Say how the samples are spread over the classes, each counted for its most probable class.
+    """Return the class distribution of samples, each assigned to its most probable class.
 
     Args:
         probabilities: real (n, classes), p(class | sample).
-        reference: real (classes,), the fractions to compare with, such as those of the training set; by
-            default all equal.
+        reference: real (classes,), the fractions to compare with, such as those of the training set; equal
+            ones by default.
 
     Returns:
         fractions: share of each class, float64 (classes,).
         entropy: of these fractions, nats; log(classes) if all are equal.
-        total_variation: half the summed difference to the reference, 0 to 1: the share of the samples that
-            would have to change class.
+        total_variation: half the sum of the absolute differences to the reference, 0 to 1: the share of
+            samples that would have to change class.
 
     Raises:
         ValueError: probabilities or reference that are negative or do not sum to 1, or of another shape.
@@ -173,8 +173,8 @@ def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None 
         expected = as_floats(reference, "reference", ndim=1, at_least=2)
         if len(expected) != classes or expected.min() < 0 or abs(expected.sum() - 1) > 1e-3:
             raise ValueError(
-                f"Expected reference as {classes} fractions of sum 1. "
-                f"Received: {len(expected)} of sum {expected.sum():g}, the least {expected.min():g}"
+                f"Expected reference as {classes} fractions that sum to 1. "
+                f"Received: {len(expected)} of sum {expected.sum():g} and minimum {expected.min():g}"
             )
     fractions = np.bincount(rows.argmax(axis=1), minlength=classes) / count
     from scipy.stats import entropy
@@ -187,7 +187,7 @@ def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None 
 
 
 def confidence(probabilities: npt.ArrayLike) -> dict[str, float]:
-    """Say how sure the classifier is: unsure of blurred or broken digits.
+    """Return how confident the classifier is; blurred or malformed digits lower its confidence.
 
     Args:
         probabilities: real (n, classes), p(class | sample).
@@ -204,16 +204,16 @@ def confidence(probabilities: npt.ArrayLike) -> dict[str, float]:
 
 
 def nearest_neighbours(samples: npt.ArrayLike, train: npt.ArrayLike, k: int = 1) -> tuple[Indices, Floats]:
-    """Find the training images that are nearest to each sample in pixel space.
+    """Find the training images nearest to each sample in pixel space.
 
     Args:
         samples: uint8 (n, height, width).
         train: uint8 (m, height, width).
-        k: how many to find, at most m.
+        k: number of images to find, at most m.
 
     Returns:
         Rows of the training images, int64 (n, k), the nearest first, and their distances, float64 (n, k): the
-        Euclidean norm over pixels in [0, 1], 0 for equal images. Of equal distances any may come first.
+        Euclidean norm over pixels in [0, 1], 0 for equal images. The order of equal distances is arbitrary.
 
     Raises:
         ValueError: arrays that are not images of one size, or too large a k.
@@ -241,10 +241,11 @@ def nearest_neighbours(samples: npt.ArrayLike, train: npt.ArrayLike, k: int = 1)
 
 
 def memorisation(samples: npt.ArrayLike, test: npt.ArrayLike, train: npt.ArrayLike) -> dict[str, float]:
-    """Ask whether samples are copies of training images, with test images as the measure of what is near.
+    """Measure whether samples are copies of training images, relative to test images.
 
-    Smooth images are nearer to every other image than sharp ones are, copied or not. That moves the first two
-    numbers as copies do. It leaves the third alone, which compares distances of the same sample.
+    Smooth images are nearer to every other image than sharp ones are, copied or not. This changes the first
+    two numbers in the same direction as copies do. It does not affect the third, which compares distances of
+    the same sample.
 
     Args:
         samples: uint8 (n, height, width).
@@ -252,12 +253,12 @@ def memorisation(samples: npt.ArrayLike, test: npt.ArrayLike, train: npt.ArrayLi
         train: uint8 (l, height, width), those that were.
 
     Returns:
-        median_ratio: median distance of samples to their nearest training image, over that of test images;
-            about 1 for fresh images, 0 for copies.
+        median_ratio: median distance of samples to their nearest training image, divided by that of test
+            images; about 1 for new images, 0 for copies.
         share_closer: share of samples that are closer to a training image than 99% of the test images are;
-            0.01 for fresh images, 1 for copies.
-        train_preference: how much oftener a sample's nearest image among train and test is of train than
-            chance, l / (l + m), has it; 0 for fresh images (somewhat below by chance), 1 for copies.
+            about 0.01 for new images, 1 for copies.
+        train_preference: how much more often than chance, l / (l + m), the nearest image of a sample among
+            train and test is in train, scaled such that copies have 1; about 0 for new images.
 
     Raises:
         ValueError: arrays that are not images of one size, or test images that are training images.
@@ -267,11 +268,11 @@ def memorisation(samples: npt.ArrayLike, test: npt.ArrayLike, train: npt.ArrayLi
     median = float(np.median(held_out_to_seen))
     if median == 0:
         raise ValueError(
-            "Expected test images other than train. Received: half of test or more are in train as well"
+            "Expected test images that are not in train. Received: at least half of test is in train too"
         )
     made_to_held_out = _nearest(made, held_out)
     chance = len(seen) / (len(seen) + len(held_out))
-    # An image that stands in both sets prefers neither.
+    # An image in both sets counts as chance has it.
     nearer = np.mean(made_to_seen < made_to_held_out) + chance * np.mean(made_to_seen == made_to_held_out)
     return {
         "median_ratio": float(np.median(made_to_seen)) / median,
@@ -310,8 +311,8 @@ def _probabilities(probabilities: npt.ArrayLike) -> Floats:
     rows = as_floats(probabilities, "probabilities")
     if rows.shape[1] < 2 or rows.min() < 0 or np.abs(rows.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError(
-            "Expected probabilities (n, classes) of sum 1 a row. "
-            f"Received: shape={rows.shape}, least={rows.min():g}, "
+            "Expected probabilities (n, classes) whose rows sum to 1. "
+            f"Received: shape={rows.shape}, minimum={rows.min():g}, "
             f"sums from {rows.sum(axis=1).min():g} to {rows.sum(axis=1).max():g}"
         )
     return rows

@@ -19,8 +19,8 @@ def bootstrap_interval(
 
     Args:
         values: real (n,), one number per image, n at least 2.
-        resamples: how many times n images are drawn with replacement.
-        level: probability that the interval should hold, between 0 and 1.
+        resamples: number of times n images are drawn with replacement.
+        level: coverage of the interval, between 0 and 1.
         seed: of the draws.
 
     Returns:
@@ -33,7 +33,7 @@ def bootstrap_interval(
     check_count(resamples, 1, None, "resamples")
     if not 0 < level < 1:
         raise ValueError(f"Expected level between 0 and 1. Received: level={level}")
-    # Sums of deviations from the mean keep digits that sums of large values of one sign would lose.
+    # Sums of deviations from the mean lose fewer digits than sums of large values of one sign.
     centre = sample.mean()
     deviations = sample - centre
     count, generator = len(sample), np.random.default_rng(seed)
@@ -47,21 +47,21 @@ def paired_difference(
 ) -> tuple[float, float, float]:
     """Return the mean of a - b over images with its paired bootstrap interval.
 
-    Both are resampled with the same images. What makes an image easy or hard for both models then cancels, so
-    the interval is far narrower than two separate ones suggest.
+    Both are resampled with the same images. What makes an image easy or hard for both models cancels, so the
+    interval is much narrower than two separate ones suggest.
 
     Args:
         a: real (n,), one number per image.
         b: real (n,), another number of the same image.
-        resamples: how many times n images are drawn with replacement.
-        level: probability that the interval should hold, between 0 and 1.
+        resamples: number of times n images are drawn with replacement.
+        level: coverage of the interval, between 0 and 1.
         seed: of the draws.
 
     Returns:
         The mean difference, the lower and the upper end of its interval, in the unit of the values.
 
     Raises:
-        ValueError: not as many values in a as in b, and all that `bootstrap_interval` refuses.
+        ValueError: numbers of values that differ, and whatever `bootstrap_interval` rejects.
     """
     first, second = as_floats(a, "a", ndim=1, at_least=2), as_floats(b, "b", ndim=1, at_least=2)
     check_equal(len(first), len(second), "a and b with the same number of images")

@@ -1,11 +1,11 @@
 """Residual convolutional networks that do most of their work on a coarse grid.
 
-The first layer takes small patches of pixels as cells, so a 28 x 28 digit becomes a 14 x 14 grid of half the
-channels, where one block looks at strokes; the next layer halves the grid to 7 x 7, where the other blocks
-are. The decoder goes the same way back and ends with a pixel shuffle (Shi et al. 2016). Transposed
-convolutions are avoided: they are ten times slower than their arithmetic on a CPU. Images that are not a
-multiple of the coarsest cell are padded with background and the decoder's output is cropped; larger images
-take larger patches and more halvings until the grid is at most 8 x 8.
+The first layer maps patches of 2 x 2 pixels to a 14 x 14 grid (for 28 x 28 images) with half the channels and
+one residual block; the next layer halves the grid to 7 x 7, where the other blocks are. The decoder mirrors
+this and ends with a pixel shuffle (Shi et al. 2016). Transposed convolutions are avoided: on a CPU they take
+ten times as long as their number of operations suggests. Images whose sides are not a multiple of the
+coarsest cell are padded with background, and the decoder's output is cropped. Larger images use larger
+patches and more halvings until the grid is at most 8 x 8.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import keras
 from keras import layers
 
 SMALL_IMAGE = 32
-"""Largest side, in pixels, of images whose patches are 2 x 2; those of larger ones are 4 x 4."""
+"""Largest side, in pixels, of images with patches of 2 x 2; larger images have patches of 4 x 4."""
 LARGEST_GRID = 8
 
 
@@ -33,9 +33,9 @@ def conv_encoder(
     Args:
         image_shape: (height, width) of the images.
         outputs: size of the vector.
-        width: channels on the coarsest grid; the finer ones have half as many.
-        blocks: residual blocks on the coarsest grid; the finer ones have one.
-        activation: the nonlinearity between the layers, by Keras' name.
+        width: channels on the coarsest grid; finer grids have half as many.
+        blocks: residual blocks on the coarsest grid; finer grids have one.
+        activation: name of the activation function in Keras.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -72,9 +72,9 @@ def conv_decoder(
         image_shape: (height, width) of the images.
         channels: parameters per pixel.
         latent_dim: number of latents.
-        width: channels on the coarsest grid; the finer ones have half as many.
-        blocks: residual blocks on the coarsest grid; the finer ones have one.
-        activation: the nonlinearity between the layers, by Keras' name.
+        width: channels on the coarsest grid; finer grids have half as many.
+        blocks: residual blocks on the coarsest grid; finer grids have one.
+        activation: name of the activation function in Keras.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -100,7 +100,7 @@ def conv_decoder(
 
 
 def _geometry(image_shape: tuple[int, int]) -> tuple[int, int, tuple[tuple[int, int], tuple[int, int]]]:
-    """Return the patch's side, the number of halvings, and the (before, after) padding of each side."""
+    """Return the side of a patch, the number of halvings, and the (before, after) padding of each axis."""
     patch = 2 if max(image_shape) <= SMALL_IMAGE else 4
     stages = 0
     while max(image_shape) > patch * LARGEST_GRID * 2**stages:
@@ -113,7 +113,7 @@ def _geometry(image_shape: tuple[int, int]) -> tuple[int, int, tuple[tuple[int, 
 
 
 def _channels(width: int, stages: int) -> list[int]:
-    """Return the channels of each grid, the finest first."""
+    """Return the channels of each grid, from the finest to the coarsest."""
     return [max(1, width // 2)] * stages + [width]
 
 
@@ -130,7 +130,7 @@ def _residual(
 
 
 def _pixel_shuffle(x: keras.KerasTensor, scale: int, dtype: str) -> keras.KerasTensor:
-    """Move channels into space: (n, h, w, scale**2 c) -> (n, scale h, scale w, c)."""
+    """Rearrange channels into pixels: (n, h, w, scale**2 c) -> (n, scale h, scale w, c)."""
     height, width, channels = x.shape[1:]
     channels //= scale**2
     x = layers.Reshape((height, width, scale, scale, channels), dtype=dtype)(x)

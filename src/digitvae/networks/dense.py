@@ -1,4 +1,4 @@
-"""Residual dense networks; with no blocks they are the textbook 784-400-latents perceptron."""
+"""Residual dense networks; without blocks they have one hidden layer, as in the textbook VAE."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def dense_encoder(
         outputs: size of the vector.
         width: units of the hidden layers.
         blocks: residual blocks after the first layer.
-        activation: the nonlinearity between the layers, by Keras' name.
+        activation: name of the activation function in Keras.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
@@ -53,7 +53,7 @@ def dense_decoder(
         latent_dim: number of latents.
         width: units of the hidden layers.
         blocks: residual blocks after the first layer.
-        activation: the nonlinearity between the layers, by Keras' name.
+        activation: name of the activation function in Keras.
         dtype: dtype policy of the hidden layers; the output is always float32.
 
     Returns:
