@@ -20,7 +20,7 @@ DASHES = (0, (5, 3))
 USED = 0.01
 """Nats of KL above which a latent counts as used."""
 
-# Tol's "muted" colours and black: ten that colour-blind readers can tell apart. Shapes help if colours repeat.
+# Tol's "muted" colours and black: ten that colour-blind readers tell apart. Shapes help if colours repeat.
 COLOURS = (
     "#332288", "#88ccee", "#44aa99", "#117733", "#999933",
     "#ddcc77", "#cc6677", "#882255", "#aa4499", "#000000",

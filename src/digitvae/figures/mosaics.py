@@ -60,8 +60,8 @@ def latent_grid(
     """Draw images decoded over two coordinates of the prior's base noise u as one seamless plane.
 
     The noise is standard normal, so Gaussian quantiles of equally spaced probabilities cover the prior evenly
-    (Kingma and Welling 2014, "Auto-Encoding Variational Bayes", figure 4). As in any plot, u increases upwards
-    and to the right: `images[i, j]` is in row i from below and column j from the left.
+    (Kingma and Welling 2014, "Auto-Encoding Variational Bayes", figure 4). As in any plot, u increases
+    upwards and to the right: `images[i, j]` is in row i from below and column j from the left.
 
     Args:
         images: `(rows, columns, height, width)`, rows = columns; uint8, or float in [0, 1]. `images[i, j]`

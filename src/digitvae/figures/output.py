@@ -57,8 +57,8 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
     buffer = io.BytesIO()
     try:
         for image in images:
-            # Pixels are copied if the zoom is an integer, and resampled smoothly otherwise. Matplotlib's "auto"
-            # would blur a threefold zoom, and a twofold one that misses 2 by a rounding error.
+            # Pixels are copied if the zoom is an integer, else resampled smoothly. Matplotlib's "auto" would
+            # blur a threefold zoom, and a twofold one that misses 2 by a rounding error.
             zoom = image.axes.get_position().width * figure.get_figwidth() * dpi / image.get_size()[1]
             image.set_interpolation("nearest" if abs(zoom - max(1, round(zoom))) < 1e-6 else "auto")
         with style():
