@@ -23,6 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from digitvae.cli.common import start_backend
 from digitvae.files import written_whole
+from digitvae.machine import usable_cores
+from digitvae.speed import steps_per_execution
+from digitvae.speed.process import tuned_for_training
 
 if TYPE_CHECKING:
     from digitvae.model import VAE
@@ -38,13 +41,14 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     starts = startup(options.starts)
-    start_backend("tensorflow", to_train=True)
-    result = {
-        "machine": facts(),
-        "startup": starts,
-        "gemm": gemm(options.size, options.products),
-        "training": training(options.windows, options.steps),
-    }
+    with tuned_for_training():
+        start_backend("tensorflow")
+        result = {
+            "machine": facts(),
+            "startup": starts,
+            "gemm": gemm(options.size, options.products),
+            "training": training(options.windows, options.steps),
+        }
     reached = result["training"]["gflops"]
     roof = result["gemm"][result["training"]["precision"]]["gflops"]
     result["training"]["share_of_gemm"] = reached / roof
@@ -85,7 +89,7 @@ def facts() -> dict[str, Any]:
         pass  # another system than Linux
     return {
         "cpu": name,
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.machine()}",
     }
@@ -169,7 +173,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
 
     import digitvae
     from digitvae.batches import ShuffledBatches
-    from digitvae.building import STEPS_PER_EXECUTION, resolve_auto
+    from digitvae.building import resolve_auto
 
     class Windows(keras.callbacks.Callback):
         """Times each epoch from the end of its first call of the compiled steps to the end of its last."""
@@ -187,7 +191,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
 
     config = resolve_auto(digitvae.Config())
     # One call more than is timed: the first of an epoch waits for the data.
-    total = STEPS_PER_EXECUTION[config.architecture] + steps
+    total = steps_per_execution("tensorflow", config.architecture) + steps
     images = digitvae.load_dataset().train_images[: total * config.batch_size]
     vae = digitvae.build(config, (28, 28), total, images)
     callback = Windows()

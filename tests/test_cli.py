@@ -346,17 +346,25 @@ def test_importing_the_package_imports_no_keras(python, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("to_train", "set_by_user", "expected"),
-    [(True, {}, "half"), (False, {}, "None"), (True, {THREADS: "7"}, "7")],
+    ("settings", "expected"),
+    [
+        ({}, "half"),
+        ({"DIGITVAE_OFF": "adam,threads"}, "None"),
+        ({"DIGITVAE_OFF": "all"}, "None"),
+        ({THREADS: "7"}, "7"),
+    ],
 )
-def test_training_shares_the_cores_out_unless_the_user_has(python, tmp_path, to_train, set_by_user, expected):
+def test_training_shares_the_cores_out_unless_the_user_has(python, tmp_path, settings, expected):
     program = f"""
 import os
 os.environ.pop({THREADS!r}, None)
-os.environ.update({set_by_user!r})
-from digitvae.cli.common import start_backend
-start_backend(None, to_train={to_train})
-print(os.environ.get({THREADS!r}), max(1, os.cpu_count() // 2))
+os.environ.update({settings!r})
+before = os.environ.get({THREADS!r})
+from digitvae.machine import usable_cores
+from digitvae.speed.process import tuned_for_training
+with tuned_for_training():
+    print(os.environ.get({THREADS!r}), max(1, usable_cores() // 2))
+assert os.environ.get({THREADS!r}) == before
 """
     done = python("-c", program, cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from digitvae.optimizers import Adam, Muon, orthogonalised
+from digitvae.optimizers import Muon, orthogonalised
+from digitvae.speed.on_tensorflow import Adam
 
 pytestmark = pytest.mark.backend
 
@@ -122,3 +123,91 @@ def test_keras_trains_with_it(rng):
     x = rng.normal(size=(64, 3)).astype("float32")
     history = model.fit(x, x[:, :2], batch_size=16, epochs=30, shuffle=False, verbose=0).history
     assert history["loss"][-1] < 0.1 * history["loss"][0]
+
+
+def two(optimizer, values, steps):
+    """Returns the values of two variables after steps, each a pair of gradients or None."""
+    variables = [keras.Variable(value) for value in values]
+    optimizer.build(variables)
+    for gradients in steps:
+        optimizer.apply([None if g is None else ops.convert_to_tensor(g) for g in gradients], variables)
+    return [ops.convert_to_numpy(variable) for variable in variables]
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+@pytest.mark.parametrize("shape", [(4, 3), (5,)], ids=["matrix", "vector"])
+def test_a_variable_without_a_gradient_rests(rng, shape):
+    a, b, *gradients = rng.normal(size=(5, *shape)).astype("float32")
+    found = two(Muon(1e-2), [a, b], [(g, None) for g in gradients])
+    np.testing.assert_array_equal(found[1], b)
+    np.testing.assert_allclose(found[0], moved(Muon(1e-2), a, gradients), atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
+def test_the_moment_of_a_resting_variable_rests_too(rng):
+    a, b, first, second, third = rng.normal(size=(5, 4, 3)).astype("float32")
+    found = two(Muon(1e-2), [a, b], [(first, first), (second, None), (third, third)])
+    np.testing.assert_allclose(found[1], moved(Muon(1e-2), b, [first, third]), atol=1e-6)
+
+
+def test_some_variables_may_step_in_another_order(rng):
+    values, gradients = rng.normal(size=(2, 3, 4, 3)).astype("float32")
+    variables = [keras.Variable(value) for value in values]
+    optimizer = Muon(1e-2)
+    optimizer.build(variables)
+    optimizer.apply([ops.convert_to_tensor(gradients[i]) for i in (2, 0)], [variables[2], variables[0]])
+    for i, variable in enumerate(variables):
+        expected = values[i] if i == 1 else moved(Muon(1e-2), values[i], [gradients[i]])
+        np.testing.assert_allclose(ops.convert_to_numpy(variable), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "clipping", [{"clipnorm": 0.5}, {"clipvalue": 0.1}, {"global_clipnorm": 0.5}], ids=lambda c: next(iter(c))
+)
+def test_what_is_clipped_is_the_gradient(rng, clipping):
+    values, *gradients = rng.normal(size=(4, 3, 4)).astype("float32")
+
+    def clipped(gradient):
+        if "clipvalue" in clipping:
+            return np.clip(gradient, -0.1, 0.1)
+        return gradient * min(1, 0.5 / np.linalg.norm(gradient))
+
+    expected = moved(Muon(1e-2), values, [clipped(gradient) for gradient in gradients])
+    np.testing.assert_allclose(moved(Muon(1e-2, **clipping), values, gradients), expected, atol=1e-5)
+    assert np.abs(expected - moved(Muon(1e-2), values, gradients)).max() > 1e-4
+
+
+def test_weights_decay_beside_the_step(rng):
+    values, gradient = rng.normal(size=(2, 3, 4)).astype("float32")
+    step = moved(Muon(1e-2), values, [gradient]) - values
+    found = moved(Muon(1e-2, weight_decay=0.1), values, [gradient])
+    np.testing.assert_allclose(found, values * (1 - 1e-2 * 0.1) + step, atol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", [Muon, Adam])
+@pytest.mark.parametrize("eager", [False, True], ids=["graph", "eager"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"use_ema": True, "ema_momentum": 0.5, "ema_overwrite_frequency": 3},
+        {"gradient_accumulation_steps": 2},
+        {"global_clipnorm": 1.0, "weight_decay": 1e-3},
+    ],
+    ids=lambda a: next(iter(a)),
+)
+def test_keras_arguments_work_in_fit(rng, optimizer, eager, arguments):
+    x, y = rng.normal(size=(2, 64, 6)).astype("float32")
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(6)])
+    model.compile(optimizer=optimizer(1e-2, **arguments), loss="mse", run_eagerly=eager)
+    losses = model.fit(x, y, batch_size=16, epochs=6, verbose=0).history["loss"]
+    assert losses[-1] < losses[0] - 0.05
+    again = optimizer.from_config(model.optimizer.get_config())
+    assert again.get_config() == model.optimizer.get_config()
+    assert {name: again.get_config()[name] for name in arguments} == arguments
+
+
+def test_amsgrad_is_that_of_keras(rng):
+    values, *gradients = (rng.normal(size=(6, 4, 3)) * 10.0 ** -np.arange(6)[:, None, None]).astype("float32")
+    expected = moved(keras.optimizers.Adam(0.1, amsgrad=True), values, gradients)
+    np.testing.assert_allclose(moved(Adam(0.1, amsgrad=True), values, gradients), expected, rtol=1e-5)
+    assert np.abs(expected - moved(Adam(0.1), values, gradients)).max() > 1e-4

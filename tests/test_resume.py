@@ -28,7 +28,7 @@ import os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from digitvae.cli import main
 from digitvae.cli.common import start_backend
-start_backend(None, to_train=True)
+start_backend(None)
 from digitvae.runs import Run
 from digitvae.training import RunWriter
 name, epoch = sys.argv[1:3]

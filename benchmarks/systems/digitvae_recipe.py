@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ import numpy as np
 from recorder import Recorder, options
 
 from digitvae.cli.common import start_backend
+from digitvae.speed.process import tuned_for_training
 
-start_backend(None, to_train=True)  # as `digitvae train` and `vae.py` begin
+tuned = ExitStack()
+tuned.enter_context(tuned_for_training())  # as `digitvae train` and `vae.py` begin
+start_backend(None)
 
 import keras  # noqa: E402
 

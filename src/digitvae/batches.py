@@ -1,4 +1,4 @@
-"""What a training step gets: batches in an order, and with bits, that a resume finds again."""
+"""The batches of training: their order and their bits depend on the seed and the epoch alone."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from digitvae import seeds
 from digitvae.data import draw_bits
-
-# What TensorFlow takes from NumPy in one piece: a megabyte of digits, where each batch for itself costs more.
-BATCHES_AT_ONCE = 10
+from digitvae.speed import is_on
+from digitvae.speed.on_tensorflow import pipeline
 
 
 class ShuffledBatches(keras.utils.PyDataset):
@@ -18,10 +18,10 @@ class ShuffledBatches(keras.utils.PyDataset):
 
     Args:
         images: uint8 (n, height, width).
-        batch_size: images a batch; what fills no batch is left out, other images each epoch.
+        batch_size: images per batch; images left over, others in each epoch, are skipped.
         seed: seed of the order and the bits.
         bits: draw each pixel black or white, with its grey level as the probability of white. The model would
-            do it too, but there it holds up the step, and here it happens ahead of it.
+            do it too, but within the training step; here threads do it ahead of the step.
     """
 
     def __init__(self, images: np.ndarray, batch_size: int, seed: int, bits: bool):
@@ -31,13 +31,13 @@ class ShuffledBatches(keras.utils.PyDataset):
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
-        """Take the order and the bits of an epoch."""
+        """Choose the order and the bits of an epoch."""
         self.epoch = epoch
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(self.images))
+        order = seeds.stream(self.seed, "order", epoch).permutation(len(self.images))
         self.order = order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
 
     def __len__(self) -> int:
-        """Return the number of batches an epoch."""
+        """Return the number of batches per epoch."""
         return len(self.images) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray]:
@@ -48,26 +48,10 @@ class ShuffledBatches(keras.utils.PyDataset):
         images = self.images[self.order[index]]
         if not self.bits:
             return images
-        # To NumPy, zeros at the end of a seed are as none: the order has index 0.
-        return draw_bits(images, np.random.default_rng([self.seed, self.epoch, 1 + index]))
+        return draw_bits(images, seeds.stream(self.seed, "bits", self.epoch, index))
 
     def for_fit(self) -> Any:
-        """Return what `fit` reads; on TensorFlow a pipeline that asks Python for some batches at once."""
-        if keras.backend.backend() != "tensorflow":
+        """Return what `fit` reads: these batches or, on TensorFlow, a pipeline of them."""
+        if keras.backend.backend() != "tensorflow" or not is_on("pipeline"):
             return self
-        import tensorflow as tf
-
-        def several(start: int) -> np.ndarray:
-            return np.stack([self._batch(i) for i in range(start, min(start + BATCHES_AT_ONCE, len(self)))])
-
-        def load(start: tf.Tensor) -> tuple[tf.Tensor]:
-            images = tf.numpy_function(several, [start], tf.bool if self.bits else tf.uint8)
-            images.set_shape((None, self.batch_size, *self.images.shape[1:]))
-            return (images,)
-
-        data = tf.data.Dataset.range(0, len(self), BATCHES_AT_ONCE).map(load)
-        options = tf.data.Options()
-        # Tuning sleeps in a thread that can hold up the end of an epoch by as much again as the epoch took.
-        options.autotune.enabled = False
-        data = data.prefetch(1).unbatch().with_options(options)
-        return data.apply(tf.data.experimental.assert_cardinality(len(self)))
+        return pipeline(self._batch, len(self))

@@ -16,8 +16,10 @@ from digitvae.machine import cpu_flags
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from digitvae.objectives import ELBO, IWAE, Objective
-from digitvae.optimizers import Adam, Muon
+from digitvae.optimizers import Muon
 from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
+from digitvae.speed import steps_per_execution
+from digitvae.speed.on_tensorflow import Adam
 
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
 BEST_ACTIVATION = {"conv": "relu", "dense": "swish"}
@@ -27,9 +29,6 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
     "continuous_bernoulli": ContinuousBernoulli,
     "discretised_logistic": DiscretisedLogisticMixture,
 }
-STEPS_PER_EXECUTION = {"conv": 10, "dense": 40}
-"""Steps between two returns to Python, on TensorFlow. A return takes 2 ms, more than half a step of a dense
-model; Ctrl-C and the progress bar wait for it."""
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -98,13 +97,8 @@ def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
     """Give the model the optimiser that a config describes, its rate decaying to zero along a cosine."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
     optimizer = Adam(rate) if config.optimizer == "adam" else Muon(rate, newton_schulz_dtype=config.precision)
-    steps = STEPS_PER_EXECUTION[config.architecture]
-    vae.compile(
-        optimizer=optimizer,
-        jit_compile=compiles_with_xla(),
-        # PyTorch knows one only, and JAX gains nothing.
-        steps_per_execution=steps if keras.backend.backend() == "tensorflow" else 1,
-    )
+    steps = steps_per_execution(keras.backend.backend(), config.architecture)
+    vae.compile(optimizer=optimizer, jit_compile=compiles_with_xla(), steps_per_execution=steps)
 
 
 def _prior(config: Config, image_shape: tuple[int, int], images: np.ndarray | None) -> Prior:

@@ -47,12 +47,12 @@ def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
         image_shape: (height, width) that they must have.
 
     Returns:
-        uint8 images, or a source of the same kind whose batches are uint8.
+        uint8 images, or a source of the same kind whose batches are uint8, or bool where they were.
 
     Raises:
         ValueError: as `checked_images`, for a source of batches when it reaches the batch.
     """
-    convert = partial(checked_images, image_shape=image_shape)
+    convert = partial(_checked_batch, image_shape=image_shape)
     if isinstance(source, keras.utils.PyDataset):
         return _CheckedPyDataset(source, convert)
     if hasattr(source, "element_spec"):
@@ -64,7 +64,7 @@ def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
         return loader
     if isinstance(source, Iterator):
         return (_with_images(batch, convert) for batch in source)
-    return convert(source)
+    return checked_images(source, image_shape)
 
 
 def checked_arguments(
@@ -123,6 +123,13 @@ def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.nd
         batch = values[start : start + size]
         padding = [(0, size - len(batch))] + [(0, 0)] * (values.ndim - 1)
         yield slice(start, start + len(batch)), np.pad(batch, padding) if len(batch) < size else batch
+
+
+def _checked_batch(images: Any, image_shape: tuple[int, int]) -> np.ndarray:
+    # Bits stay bits: as 0 and 255 they would be drawn once more in every step.
+    if isinstance(images, np.ndarray) and images.dtype == bool and images.shape[1:] == image_shape:
+        return images
+    return checked_images(images, image_shape)
 
 
 def _with_images(batch: Any, convert: Convert) -> tuple[Any, ...]:

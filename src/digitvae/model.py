@@ -15,6 +15,7 @@ from digitvae.distributions import Gaussian, Likelihood, Tensor
 from digitvae.inputs import checked_arguments, checked_images, padded_batches
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
+from digitvae.speed.on_jax import looped_train_function
 
 METRICS = ("elbo", "reconstruction", "kl")
 _PARTS = ("encoder", "decoder", "prior", "objective")
@@ -103,6 +104,14 @@ class VAE(keras.Model):
         if training and self.objective.scheduled:
             self.step.assign_add(1)
         return sum(self.losses, -ops.mean(objective))
+
+    def make_train_function(self, force: bool = False) -> None:
+        """Make what `fit` calls for every step or, with `steps_per_execution`, for several."""
+        single = self.steps_per_execution == 1 or self.run_eagerly or not self.jit_compile
+        if keras.backend.backend() != "jax" or single or keras.distribution.distribution() is not None:
+            super().make_train_function(force)
+        elif force or getattr(self, "train_function", None) is None:
+            self.train_function: Any = looped_train_function(self)
 
     # The pieces, as tensors.
 

@@ -1,11 +1,14 @@
-"""Muon, the optimiser of the default recipe, makes the momentum of matrices orthogonal; and a faster Adam."""
+"""Muon, the optimizer of the default recipe: it makes the momentum of matrices orthogonal."""
 
 from __future__ import annotations
 
 import math
+from itertools import accumulate
+from types import SimpleNamespace
 from typing import Any, final
 
 import keras
+import numpy as np
 from keras import ops
 
 # A step of Newton and Schulz towards singular values of 1: x -> a x + b (x x') x + c (x x')^2 x. These values
@@ -15,36 +18,8 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 @final
 @keras.saving.register_keras_serializable("digitvae")
-class Adam(keras.optimizers.Adam):
-    """Keras' Adam (Kingma and Ba 2015); on TensorFlow a kernel a variable in place of ten operations."""
-
-    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one variable and its moments."""
-        if keras.backend.backend() != "tensorflow":
-            super().update_step(gradient, variable, learning_rate)
-            return
-        import tensorflow as tf
-
-        index = self._get_variable_index(variable)
-        time = tf.cast(self.iterations + 1, tf.float32)
-        tf.raw_ops.ResourceApplyAdam(
-            var=_handle(variable),
-            m=_handle(self._momentums[index]),
-            v=_handle(self._velocities[index]),
-            beta1_power=self.beta_1**time,
-            beta2_power=self.beta_2**time,
-            lr=tf.cast(learning_rate, tf.float32),
-            beta1=self.beta_1,
-            beta2=self.beta_2,
-            epsilon=self.epsilon,
-            grad=gradient,
-        )
-
-
-@final
-@keras.saving.register_keras_serializable("digitvae")
 class Muon(keras.optimizers.Optimizer):
-    """Momentum made orthogonal for weights of two axes or more (Jordan et al. 2024), Adam for all others.
+    """Orthogonalised momentum for weights of two axes or more (Jordan et al. 2024), Adam for all others.
 
     Gradients of a matrix lie mostly in few directions; the orthogonal matrix nearest to the momentum moves
     all of them alike. Kernels of convolutions count as matrices from inputs to output channels. The step is
@@ -54,12 +29,14 @@ class Muon(keras.optimizers.Optimizer):
     Args:
         learning_rate: a number or a Keras schedule.
         momentum: of the matrices, Nesterov's.
-        newton_schulz_steps: how near to orthogonal; three learn as well as five here.
-        newton_schulz_dtype: of the products that this takes; bfloat16 learns as well as float32.
+        newton_schulz_steps: how near to orthogonal; three train as well as five here.
+        newton_schulz_dtype: of the products that this takes; bfloat16 trains as well as float32.
         beta_1: decay of Adam's first moment.
         beta_2: decay of Adam's second moment.
         epsilon: added to Adam's denominator.
-        name: of the optimiser.
+        name: of the optimizer.
+        **kwargs: of `keras.optimizers.Optimizer`: weight decay, clipping of gradients, moving averages of the
+            weights, accumulation of gradients.
     """
 
     def __init__(
@@ -72,8 +49,9 @@ class Muon(keras.optimizers.Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         name: str = "muon",
+        **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate=learning_rate, name=name)
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = momentum
         self.newton_schulz_steps, self.newton_schulz_dtype = newton_schulz_steps, newton_schulz_dtype
         self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
@@ -83,18 +61,20 @@ class Muon(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        shapes = [tuple(variable.shape) for variable in variables]
+        # Keras hands the gradients of a step over one by one. Neither list is state: hidden from Keras.
+        self._step = SimpleNamespace(keys=[id(variable) for variable in variables], indices=[], taken={})
+        self._shapes = [tuple(variable.shape) for variable in variables]
         # By size, because many small products and sums cost more than few large ones.
         self._matrices: dict[tuple[int, int], list[int]] = {}
-        for i, shape in enumerate(shapes):
+        for i, shape in enumerate(self._shapes):
             if len(shape) >= 2:
                 self._matrices.setdefault((math.prod(shape[:-1]), shape[-1]), []).append(i)
-        self._vectors = [i for i, shape in enumerate(shapes) if len(shape) < 2]
+        self._vectors = [i for i, shape in enumerate(self._shapes) if len(shape) < 2]
         self._moments = [
             self.add_variable((len(members), *size), name="moment")
             for size, members in self._matrices.items()
         ]
-        entries = sum(math.prod(shapes[i]) for i in self._vectors)
+        entries = sum(math.prod(self._shapes[i]) for i in self._vectors)
         self._first = self.add_variable((entries,), name="first")
         self._second = self.add_variable((entries,), name="second")
 
@@ -102,57 +82,77 @@ class Muon(keras.optimizers.Optimizer):
         """Change the variables.
 
         Args:
-            grads: a gradient for each variable.
-            trainable_variables: the variables of `build` in their order, by default those.
+            grads: a gradient for each variable, or None to leave it and its moments as they are.
+            trainable_variables: some of the variables of `build`, by default all in their order.
         """
+        grads = list(grads)
         if trainable_variables is not None:
+            trainable_variables = list(trainable_variables)
             self.build(trainable_variables)
-        super().apply(self._directions(list(grads)), trainable_variables)
+        keys = self._step.keys if trainable_variables is None else [id(v) for v in trainable_variables]
+        present = [key for key, gradient in zip(keys, grads, strict=True) if gradient is not None]
+        self._step.indices, self._step.taken = [self._step.keys.index(key) for key in present], {}
+        super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        """Change one variable; what comes as its gradient is its direction already."""
-        rate, direction = ops.cast(learning_rate, variable.dtype), ops.cast(gradient, variable.dtype)
-        self.assign_sub(variable, rate * direction)
+        """Take a gradient, clipped if that is wanted; with the last one of a step, change all variables."""
+        taken, indices = self._step.taken, self._step.indices
+        taken[indices[len(taken)]] = gradient, variable
+        if len(taken) == len(indices):
+            directions = self._directions({i: gradient for i, (gradient, _) in taken.items()})
+            for i, (_, variable) in taken.items():
+                rate = ops.cast(learning_rate, variable.dtype)
+                self.assign_sub(variable, rate * ops.cast(directions[i], variable.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        own = [
-            *("name", "momentum", "newton_schulz_steps", "newton_schulz_dtype"),
-            *("beta_1", "beta_2", "epsilon"),
-        ]
-        rate = super().get_config()["learning_rate"]
-        return {"learning_rate": rate, **{name: getattr(self, name) for name in own}}
+        own = ("momentum", "newton_schulz_steps", "newton_schulz_dtype", "beta_1", "beta_2", "epsilon")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
-    def _directions(self, grads: list[Any]) -> list[Any]:
-        """Put the direction of its step in the place of each gradient."""
-        shapes = [tuple(gradient.shape) for gradient in grads]
+    def _directions(self, gradients: dict[int, Any]) -> dict[int, Any]:
+        """Return the direction of the step of every variable that has a gradient, by its index."""
+        directions: dict[int, Any] = {}
         for (size, members), moment in zip(self._matrices.items(), self._moments, strict=True):
-            stacked = ops.stack([ops.reshape(ops.cast(grads[i], "float32"), size) for i in members])
-            self.assign(moment, self.momentum * moment + stacked)
+            flat, present = self._joined(gradients, members)
+            if flat is None:
+                continue
+            stacked = ops.reshape(flat, (len(members), *size))
+            mask: Any = np.reshape(present, (-1, 1, 1))
+            self.assign(moment, _where(mask, self.momentum * moment + stacked, moment))
             steps = orthogonalised(
                 stacked + self.momentum * moment, self.newton_schulz_steps, self.newton_schulz_dtype
             )
-            steps = 0.2 * math.sqrt(max(size)) * steps
-            for number, i in enumerate(members):
-                grads[i] = ops.reshape(steps[number], shapes[i])
-        if self._vectors:
-            flat = ops.concatenate([ops.reshape(ops.cast(grads[i], "float32"), (-1,)) for i in self._vectors])
+            directions |= self._split(0.2 * math.sqrt(max(size)) * ops.reshape(steps, (-1,)), members)
+        flat, present = self._joined(gradients, self._vectors)
+        if flat is not None:
+            mask = np.repeat(present, [math.prod(self._shapes[i]) for i in self._vectors])
             time = ops.cast(self.iterations + 1, "float32")
-            self.assign(self._first, self.beta_1 * self._first + (1 - self.beta_1) * flat)
-            self.assign(self._second, self.beta_2 * self._second + (1 - self.beta_2) * ops.square(flat))
+            first, second = self._first, self._second
+            self.assign(first, _where(mask, self.beta_1 * first + (1 - self.beta_1) * flat, first))
+            squares = self.beta_2 * second + (1 - self.beta_2) * ops.square(flat)
+            self.assign(second, _where(mask, squares, second))
             correction = ops.sqrt(1 - ops.power(self.beta_2, time)) / (1 - ops.power(self.beta_1, time))
-            step = correction * self._first / (ops.sqrt(self._second) + self.epsilon)
-            start = 0
-            for i in self._vectors:
-                end = start + math.prod(shapes[i])
-                grads[i] = ops.reshape(step[start:end], shapes[i])
-                start = end
-        return grads
+            directions |= self._split(correction * first / (ops.sqrt(second) + self.epsilon), self._vectors)
+        return directions
+
+    def _joined(self, gradients: dict[int, Any], members: list[int]) -> tuple[Any, list[bool]]:
+        """Join the flat gradients of some variables, zeros for missing ones; say which are present."""
+        present = [i in gradients for i in members]
+        if not any(present):
+            return None, present
+        values = [gradients[i] if i in gradients else ops.zeros(self._shapes[i]) for i in members]
+        return ops.concatenate([ops.reshape(ops.cast(v, "float32"), (-1,)) for v in values]), present
+
+    def _split(self, flat: Any, members: list[int]) -> dict[int, Any]:
+        """Cut a vector into the shapes of some variables."""
+        sizes = [math.prod(self._shapes[i]) for i in members]
+        cuts = [(i, size, end) for i, size, end in zip(members, sizes, accumulate(sizes), strict=True)]
+        return {i: ops.reshape(flat[end - size : end], self._shapes[i]) for i, size, end in cuts}
 
 
-def _handle(variable: Any) -> Any:
-    """Return the resource of a variable of Keras or, as Keras passes it while it trains, of TensorFlow."""
-    return (variable.value if isinstance(variable, keras.Variable) else variable).handle
+def _where(mask: Any, new: Any, old: Any) -> Any:
+    """Return `new` where gradients are present, else `old`."""
+    return new if np.all(mask) else ops.where(mask, new, ops.convert_to_tensor(old))
 
 
 def orthogonalised(matrices: Any, steps: int, dtype: str = "float32") -> Any:

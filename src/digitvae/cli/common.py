@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import logging
 import os
 import sys
 import tempfile
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from digitvae.config import BACKENDS, ConfigError
+from digitvae.speed.process import fewer_imports
 
 
 class Parser(argparse.ArgumentParser):
@@ -35,39 +34,36 @@ def add_common_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--debug", action="store_true", help="full traceback when something fails")
 
 
-# What Keras and TensorFlow import where they find it, for features that no verb uses. With JAX, they take 1.4
-# of the 3.3 seconds of a start.
-_NOT_FOR_US = ("sklearn", "matplotlib", "pandas")
-
-
-def start_backend(name: str | None, to_train: bool = False) -> None:
+def start_backend(name: str | None) -> None:
     """Import Keras on the wanted backend, without the lines that TensorFlow prints at every start.
 
     Args:
         name: the backend; None leaves the choice to KERAS_BACKEND.
-        to_train: share the cores out as training is fastest.
+
+    Raises:
+        ConfigError: the backend is not installed, or Keras runs on another one already.
     """
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
-    # Without the variable a file in the user's home may choose the backend, and it may be JAX.
-    spared = (*_NOT_FOR_US, "jax") if os.environ.get("KERAS_BACKEND") == "tensorflow" else _NOT_FOR_US
+    # Without the variable Keras may read its choice from a file in the user's home.
+    wanted = os.environ.get("KERAS_BACKEND", "")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if to_train:
-        # Two products of a training step usually wait at once, the gradients of a layer's weights and of its
-        # inputs: half of the cores for each is faster than all of them for one after the other.
-        os.environ.setdefault("TF_NUM_INTRAOP_THREADS", str(max(1, (os.cpu_count() or 1) // 2)))
-        _keep_freed_memory()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    # TensorFlow writes them to the file descriptor before its log level counts, so that is where they are
-    # held back; they come out when the import fails.
+    # TensorFlow writes the lines to the file descriptor before its log level counts, so they are held back
+    # there; they are printed if the import fails.
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as held, _without(spared):
+    with tempfile.TemporaryFile() as held, fewer_imports(wanted):
         os.dup2(held.fileno(), 2)
         try:
             import keras
+            import numpy
+
+            # Now Keras looks whether there is a TensorFlow, and remembers that there is none where it is
+            # hidden. It would look when it saves a model, and import it: seconds and half a gigabyte.
+            keras.saving.serialize_keras_object(numpy.float32(0))
         except ModuleNotFoundError as error:
-            wanted = name or os.environ.get("KERAS_BACKEND", "tensorflow")
+            wanted = wanted or "tensorflow"
             raise ConfigError(
                 f"Expected the backend {wanted} to be installed (pip install 'digitvae[{wanted}]'). "
                 f"Received: no module {error.name}"
@@ -79,47 +75,11 @@ def start_backend(name: str | None, to_train: bool = False) -> None:
         finally:
             os.dup2(kept, 2)
             os.close(kept)
-    if keras.backend.backend() != "tensorflow":
-        # When Keras saves a model it imports any TensorFlow, only to ask whether a value is one of its
-        # tensors: seconds, half a gigabyte and lines of log that nobody on another backend wants.
-        sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
     if name is not None and keras.backend.backend() != name:
         raise ConfigError(
             f"Expected backend {name}, but Keras is loaded already. "
             f"Received: backend {keras.backend.backend()}"
         )
-
-
-# Names and values of glibc's malloc.h.
-_M_TOP_PAD, _M_MMAP_THRESHOLD = -2, -3
-_MEBIBYTE = 2**20
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc keep some megabytes of what is freed, which a training step asks for again at once.
-
-    Else it hands them back to the system, and a step of a small model has a hundred page faults.
-    """
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):
-        return  # another C library
-    set_option(_M_TOP_PAD, 16 * _MEBIBYTE)
-    # The first option stops glibc from raising this one by itself, up to this value.
-    set_option(_M_MMAP_THRESHOLD, 32 * _MEBIBYTE)
-
-
-@contextmanager
-def _without(modules: Sequence[str]) -> Iterator[None]:
-    """Let modules seem not to be installed; afterwards they can be imported as ever."""
-    hidden = [name for name in modules if name not in sys.modules]
-    for name in hidden:
-        sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        for name in hidden:
-            del sys.modules[name]
 
 
 def whole(text: str) -> int:

@@ -23,6 +23,7 @@ from digitvae.config import (
     resolve,
 )
 from digitvae.files import DiskFull
+from digitvae.speed.process import tuned_for_training
 
 STARTED = time.perf_counter()
 HELP = "train a model, measure it and draw its figures"
@@ -37,15 +38,16 @@ def work(arguments: argparse.Namespace) -> None:
     dataset = digitvae.load_dataset(config.data)
     if unfinished is not None:
         unfinished.check_data(dataset)
-    start_backend(arguments.backend if config.backend == "auto" else config.backend, to_train=True)
+    with tuned_for_training():
+        start_backend(arguments.backend if config.backend == "auto" else config.backend)
 
-    # Maximise the evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)). The run folder keeps the model,
-    # the history and all that --resume needs.
-    progress, tensorboard = not arguments.no_progress_bar, arguments.tensorboard
-    if unfinished is not None:
-        run = digitvae.resume(unfinished, dataset, progress, tensorboard)
-    else:
-        run = digitvae.train(config, dataset, arguments.run, progress, tensorboard)
+        # Maximise the evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)). The run folder keeps the
+        # model, the history and all that --resume needs.
+        progress, tensorboard = not arguments.no_progress_bar, arguments.tensorboard
+        if unfinished is not None:
+            run = digitvae.resume(unfinished, dataset, progress, tensorboard)
+        else:
+            run = digitvae.train(config, dataset, arguments.run, progress, tensorboard)
     try:
         _look_and_measure(run, dataset, arguments)
     except DiskFull as error:

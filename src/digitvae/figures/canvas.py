@@ -58,7 +58,8 @@ _STYLE: dict[str, Any] = {
 def load_matplotlib() -> None:
     """Import Matplotlib, even if the variable MPLBACKEND names an unknown backend.
 
-    Matplotlib checks MPLBACKEND during its import and fails on an unknown name. A PNG needs no backend, so such a name is replaced by "agg". Keras imports Matplotlib too and fails in the same way, unless this
+    Matplotlib checks MPLBACKEND during its import and fails on an unknown name. A PNG needs no backend, so
+    such a name is replaced by "agg". Keras imports Matplotlib too and fails in the same way, unless this
     function was called before.
     """
     if "matplotlib" in sys.modules:
