@@ -180,9 +180,11 @@ def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkey
     for epoch in (0, 1):
         batches.start_epoch(epoch)
         expected.append(set(map(tuple, batches.order.tolist())))
-    # Keras may take some again, before the first epoch and, by its threads, after each.
-    assert set(batches.images.taken) == expected[0] | expected[1]
-    assert set(batches.images.taken[: len(batches)]) == expected[0]
+    taken = batches.images.taken
+    second = min(taken.index(rows) for rows in expected[1])
+    # Some batches are taken twice: one tells the shape, and Keras' threads may read on after an epoch.
+    assert set(taken[:second]) == expected[0]
+    assert expected[1] <= set(taken[second:]) <= expected[0] | expected[1]
 
 
 @pytest.mark.parametrize("count", [2, 3])
