@@ -174,19 +174,10 @@ _CHOICES = {
     "precision": PRECISIONS,
     "backend": BACKENDS,
 }
+_FROM_ONE = ("width", "latent_dim", "prior_components", "flow_couplings", "flow_hidden", "draws", "epochs")
 _AT_LEAST: dict[str, float] = {
-    "width": 1,
-    "blocks": 0,
-    "latent_dim": 1,
-    "prior_components": 1,
-    "flow_couplings": 1,
-    "flow_hidden": 1,
-    "draws": 1,
-    "beta": 0,
-    "free_bits": 0,
-    "warmup_epochs": 0,
-    "epochs": 1,
-    "batch_size": 1,
+    **dict.fromkeys((*_FROM_ONE, "batch_size"), 1),
+    **dict.fromkeys(("blocks", "beta", "free_bits", "warmup_epochs"), 0),
 }
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -1,8 +1,7 @@
 """Priors p(z): what the latents of all images together should look like.
 
-A prior is a layer that owns the weights; `distribution(encode)` gives the distribution object. Each
- is a map z = T(u) of standard normal base noise, so generation, latent grids and interpolation
-need no special case.
+A prior is a layer that owns the weights; `distribution(encode)` gives the distribution object. Each is a map
+z = T(u) of standard normal base noise, so generation, latent grids and interpolation need no special case.
 """
 
 from __future__ import annotations
@@ -128,12 +127,8 @@ class VampPrior(Prior):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {
-            **super().get_config(),
-            "image_shape": self.image_shape,
-            "components": self.components,
-            "seed": self.seed,
-        }
+        own = {"image_shape": self.image_shape, "components": self.components, "seed": self.seed}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("digitvae")

@@ -51,10 +51,7 @@ class CouplingFlow(keras.layers.Layer):
             )
         if couplings < 1 or hidden < 1:
             raise ValueError(f"Expected positive couplings and hidden. Received: {couplings=}, {hidden=}")
-        self.latent_dim = latent_dim
-        self.couplings = couplings
-        self.hidden = hidden
-        self.seed = seed
+        self.latent_dim, self.couplings, self.hidden, self.seed = latent_dim, couplings, hidden, seed
         splits = [_split(latent_dim, position) for position in range(couplings)]
         self._steps = [
             _AffineCoupling(len(kept), len(moved), hidden, seed, position)
@@ -74,13 +71,7 @@ class CouplingFlow(keras.layers.Layer):
         self.built = True
 
     def forward(self, u: Tensor) -> tuple[Tensor, Tensor]:
-        """Map noise to latents.
-
-        Args:
-            u: float, shape (..., latent_dim).
-
-        Returns:
-            z, float32, shape (..., latent_dim); and log |det dz/du|, float32, shape (...).
+        """Map noise u (..., latent_dim) to latents z of that shape and log |det dz/du| (...), both float32.
 
         Raises:
             ValueError: if the last axis of u does not have latent_dim entries.
@@ -95,13 +86,7 @@ class CouplingFlow(keras.layers.Layer):
         return ops.reshape(z, shape), ops.reshape(log_det, shape[:-1])
 
     def inverse(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Map latents back to the noise they come from.
-
-        Args:
-            z: float, shape (..., latent_dim).
-
-        Returns:
-            u, float32, shape (..., latent_dim); and log |det du/dz|, float32, shape (...).
+        """Map latents z (..., latent_dim) to noise u of that shape and log |det du/dz| (...), both float32.
 
         Raises:
             ValueError: if the last axis of z does not have latent_dim entries.
@@ -118,13 +103,8 @@ class CouplingFlow(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, for `from_config`."""
-        own = {
-            "latent_dim": self.latent_dim,
-            "couplings": self.couplings,
-            "hidden": self.hidden,
-            "seed": self.seed,
-        }
-        return {**super().get_config(), **own}
+        own = ("latent_dim", "couplings", "hidden", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
     def _rows(self, values: Tensor) -> tuple[Tensor, tuple[Any, ...]]:
         # Dense layers want a matrix, and are fastest on one.
@@ -148,38 +128,17 @@ class FlowDistribution:
         self._flow = flow
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of the whole vector.
-
-        Args:
-            z: float, shape (..., d).
-
-        Returns:
-            Nats: float32, shape (...).
-        """
+        """Return the log-density in nats, float32 (...), of z (..., latent_dim)."""
         u, log_det = self._flow.inverse(z)
         # log p(z) = log N(u | 0, I) + log |det du/dz|  with u = flow^-1(z)
         return Gaussian(0.0, 0.0).log_prob(u) + log_det
 
     def from_noise(self, u: Tensor) -> Tensor:
-        """Turn standard normal noise into a draw.
-
-        Args:
-            u: noise, float, shape (..., d).
-
-        Returns:
-            z: float32, shape (..., d); differentiable.
-        """
+        """Map noise u to latents z, both float32 (..., latent_dim); differentiable."""
         return self._flow.forward(u)[0]
 
     def to_noise(self, z: Tensor) -> Tensor:
-        """Invert `from_noise`.
-
-        Args:
-            z: float, shape (..., d).
-
-        Returns:
-            u: float32, shape (..., d); differentiable.
-        """
+        """Map latents z to noise u, both float32 (..., latent_dim); differentiable."""
         return self._flow.inverse(z)[0]
 
 

@@ -36,36 +36,15 @@ class Gaussian:
         self.log_scale = as_float32(log_scale)
 
     def from_noise(self, u: Tensor) -> Tensor:
-        """Turn standard normal noise into a draw (reparameterisation, Kingma & Welling 2013, section 2.4).
-
-        Args:
-            u: noise, float, broadcastable against (..., d).
-
-        Returns:
-            z = mean + exp(log_scale) * u, float32, of the broadcast shape; differentiable in all three.
-        """
+        """Return z = mean + exp(log_scale) * u (Kingma & Welling 2013, section 2.4), broadcast."""
         return self.mean + ops.exp(self.log_scale) * as_float32(u)
 
     def to_noise(self, z: Tensor) -> Tensor:
-        """Invert `from_noise`.
-
-        Args:
-            z: float, broadcastable against (..., d).
-
-        Returns:
-            u = (z - mean) / exp(log_scale), float32, of the broadcast shape.
-        """
+        """Return u = (z - mean) / exp(log_scale), broadcast."""
         return (as_float32(z) - self.mean) * ops.exp(-self.log_scale)
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of the whole vector.
-
-        Args:
-            z: float, broadcastable against (..., d).
-
-        Returns:
-            Nats, summed over the last axis: float32, shape of the broadcast leading axes.
-        """
+        """Return the log-density in nats, summed over the last axis, of the broadcast leading shape."""
         u = self.to_noise(z)
         # log N(z | m, s^2) = -1/2 sum_i [ u_i^2 + 2 log s_i + log 2 pi ]  with u = (z - m) / s
         return -0.5 * ops.sum(ops.square(u) + 2 * self.log_scale + _LOG_2PI, axis=-1)
@@ -100,18 +79,9 @@ class GaussianMixture:
         self.components = components
 
     def log_prob(self, z: Tensor) -> Tensor:
-        """Log-density of the whole vector.
-
-        The differences z - mean are formed one by one, K d of them a vector: expanding the square would save
-        memory and lose to cancellation in float32 what a narrow component needs.
-
-        Args:
-            z: float, shape (..., d).
-
-        Returns:
-            Nats: float32, shape (...).
-        """
-        # log p(z) = log sum_k w_k N(z | m_k, s_k^2)
+        """Return the log-density in nats, float32 (...), of z (..., d)."""
+        # log p(z) = log sum_k w_k N(z | m_k, s_k^2). All K d differences z - mean are formed: expanding the
+        # square would save memory, but cancellation in float32 would spoil narrow components.
         return ops.logsumexp(
             self.log_weights + self.components.log_prob(as_float32(z)[..., None, :]), axis=-1
         )
@@ -122,13 +92,8 @@ class GaussianMixture:
         Coordinate after coordinate, z_i solves F(z_i | z_1 .. z_{i-1}) = Phi(u_i), where F is the mixture's
         conditional distribution function. The tail that holds less than one half is the one compared, so that
         large |u| keep their precision. The map is exact up to rounding: `to_noise` gives u back within 1e-4
-        for |u| <= 5; the tail underflows at about 12. Bisection passes no gradient.
-
-        Args:
-            u: noise, float, shape (..., d), with the leading axes of the mixture if it has any.
-
-        Returns:
-            z: float32, shape (..., d).
+        for |u| <= 5; the tail underflows at about 12. Bisection passes no gradient. Leading axes of u must
+        include those of the mixture.
         """
         u = ops.stop_gradient(as_float32(u))
         means, log_scales, log_weights = self._parameters()
@@ -149,14 +114,7 @@ class GaussianMixture:
         return ops.stack(z, axis=-1)
 
     def to_noise(self, z: Tensor) -> Tensor:
-        """Invert `from_noise`: u_i = Phi^-1(F(z_i | z_1 .. z_{i-1})), with the same limits.
-
-        Args:
-            z: float, shape (..., d), with the leading axes of the mixture if it has any.
-
-        Returns:
-            u: float32, shape (..., d), within +-12.5; standard normal if z comes from this mixture.
-        """
+        """Invert `from_noise`, with the same limits: u_i = Phi^-1(F(z_i | z_1 .. z_{i-1})), within +-12.5."""
         z = ops.stop_gradient(as_float32(z))
         means, log_scales, log_weights = self._parameters()
         one, zero = ops.ones((1,), "float32"), ops.zeros((1,), "float32")

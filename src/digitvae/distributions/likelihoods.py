@@ -66,13 +66,8 @@ class Likelihood(ABC):
     def _log_prob_per_pixel(self, x: Tensor) -> Tensor: ...
 
 
-@final
-class Bernoulli(Likelihood):
-    """Pixels that are either 0 or 1.
-
-    Args:
-        params: logits of a pixel being 1, float, shape (..., height, width, 1).
-    """
+class _OneLogit(Likelihood):
+    """What likelihoods with one logit per pixel share."""
 
     def __init__(self, params: Tensor) -> None:
         self.logits = _checked(params, self.channels())[..., 0]
@@ -81,6 +76,15 @@ class Bernoulli(Likelihood):
     def channels() -> int:
         """Channels that the decoder must have for this likelihood."""
         return 1
+
+
+@final
+class Bernoulli(_OneLogit):
+    """Pixels that are either 0 or 1.
+
+    Args:
+        params: logits of a pixel being 1, float, shape (..., height, width, 1).
+    """
 
     @property
     def mean(self) -> Tensor:
@@ -97,7 +101,7 @@ class Bernoulli(Likelihood):
 
 
 @final
-class ContinuousBernoulli(Likelihood):
+class ContinuousBernoulli(_OneLogit):
     """Pixels anywhere in [0, 1] (Loaiza-Ganem & Cunningham 2019).
 
     Its density is proportional to exp(l x), a Bernoulli's with the normalizer that grey pixels need. Unlike
@@ -106,14 +110,6 @@ class ContinuousBernoulli(Likelihood):
     Args:
         params: logits l, float, shape (..., height, width, 1); 0 is the uniform distribution.
     """
-
-    def __init__(self, params: Tensor) -> None:
-        self.logits = _checked(params, self.channels())[..., 0]
-
-    @staticmethod
-    def channels() -> int:
-        """Channels that the decoder must have for this likelihood."""
-        return 1
 
     @property
     def mean(self) -> Tensor:

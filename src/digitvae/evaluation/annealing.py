@@ -19,13 +19,7 @@ from keras import ops
 
 from digitvae.distributions import Gaussian, Tensor
 from digitvae.evaluation.gradients import value_and_gradient
-from digitvae.evaluation.likelihood import (
-    even_batch_size,
-    image_streams,
-    padded,
-    pixels,
-    progress_bar,
-)
+from digitvae.evaluation.likelihood import even_batch_size, image_streams, padded, pixels, progress_bar
 from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 

@@ -124,8 +124,7 @@ def _mismatch(vae: VAE, draws: np.ndarray, seed: int) -> dict[str, float | None]
         return None
     found = metrics.aggregate_mismatch(vae.noise_from_latents(draws), seed)
     names = ("gaussian_kl", "gaussian_kl_floor", "energy_distance", "energy_distance_floor")
-    values: dict[str, float] = {name: found[name] for name in names}  # type: ignore[literal-required]
-    return {name: value if math.isfinite(value) else None for name, value in values.items()}
+    return {name: found[name] if math.isfinite(found[name]) else None for name in names}
 
 
 def _label_scores(vae: VAE, dataset: Dataset, codes: np.ndarray, seed: int) -> dict[str, float | None]:

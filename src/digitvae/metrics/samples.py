@@ -7,7 +7,7 @@ pixels.
 from __future__ import annotations
 
 from functools import reduce
-from typing import TypedDict
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -28,14 +28,6 @@ from digitvae.metrics._distances import distance_blocks
 _BLOCK_IMAGES, _BLOCK_PIXELS = 2000, 1 << 22
 
 _CONFIDENT = 0.9  # the classifier is confident where its largest probability is above this
-
-
-class Balance(TypedDict):
-    """The result of `class_balance`."""
-
-    fractions: Floats
-    entropy: float
-    total_variation: float
 
 
 def frechet_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> float:
@@ -148,7 +140,7 @@ def precision_recall_density_coverage(
     }
 
 
-def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None = None) -> Balance:
+def class_balance(probabilities: npt.ArrayLike, reference: npt.ArrayLike | None = None) -> dict[str, Any]:
     """Return the class distribution of samples, each assigned to its most probable class.
 
     Args:

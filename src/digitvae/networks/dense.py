@@ -16,18 +16,9 @@ def dense_encoder(
     activation: str = "relu",
     dtype: str = "float32",
 ) -> keras.Model:
-    """Build a network from images to a vector.
+    """Build a network from images to a vector, as `conv_encoder` does.
 
-    Args:
-        image_shape: (height, width) of the images.
-        outputs: size of the vector.
-        width: units of the hidden layers.
-        blocks: residual blocks after the first layer.
-        activation: name of the activation function in Keras.
-        dtype: dtype policy of the hidden layers; the output is always float32.
-
-    Returns:
-        A functional model, float (n, height, width) in [0, 1] -> float32 (n, outputs).
+    `width` is the units of the hidden layers, `blocks` the residual blocks after the first layer.
     """
     images = keras.Input(image_shape, name="images")
     x = layers.Flatten(dtype=dtype)(images)
@@ -45,19 +36,9 @@ def dense_decoder(
     activation: str = "relu",
     dtype: str = "float32",
 ) -> keras.Model:
-    """Build a network from latents to pixel parameters.
+    """Build a network from latents to pixel parameters, as `conv_decoder` does.
 
-    Args:
-        image_shape: (height, width) of the images.
-        channels: parameters per pixel.
-        latent_dim: number of latents.
-        width: units of the hidden layers.
-        blocks: residual blocks after the first layer.
-        activation: name of the activation function in Keras.
-        dtype: dtype policy of the hidden layers; the output is always float32.
-
-    Returns:
-        A functional model, float (n, latent_dim) -> float32 (n, height, width, channels).
+    `width` is the units of the hidden layers, `blocks` the residual blocks after the first layer.
     """
     latents = keras.Input((latent_dim,), name="latents")
     x = layers.Dense(width, dtype=dtype)(latents)
