@@ -45,6 +45,20 @@ def test_fit_reads_the_batches_in_their_order(blobs, bits):
     assert len(data) == len(batches) == 25
 
 
+@pytest.mark.parametrize("labelled", [False, True])
+def test_labels_stay_with_their_images(blobs, labelled):
+    images, labels = blobs(43), np.arange(43)
+    batches = ShuffledBatches(images, 8, 0, False, labels if labelled else None)
+    data = batches.for_fit()
+    batches.start_epoch(1)
+    for batch in itertools.islice(data, 5):
+        assert len(batch) == 1 + labelled
+        if labelled:
+            read, numbers = map(np.asarray, batch)
+            assert numbers.dtype == "int32"
+            np.testing.assert_array_equal(read, images[numbers])
+
+
 def test_bits_depend_on_seed_epoch_and_batch_alone():
     images = np.full((16, 9, 13), 128, "uint8")
 

@@ -85,9 +85,8 @@ def test_what_is_automatic_becomes_what_it_means_here():
         decided = resolve_auto(Config(architecture=architecture))
         assert (decided.activation, decided.backend) == (activation, backend)
         assert "auto" not in decided.to_dict().values()
-        assert with_changes(decided, activation="auto", backend="auto", precision="auto") == Config(
-            architecture=architecture
-        )
+        autos = dict.fromkeys(("activation", "backend", "precision", "condition"), "auto")
+        assert with_changes(decided, **autos) == Config(architecture=architecture)
     assert resolve_auto(Config(activation="swish")).activation == "swish"
 
 
@@ -106,3 +105,33 @@ def test_bfloat16_is_inside_the_networks_alone(tiny, blobs):
     assert found == {"float32"}
     assert "bfloat16" in {layer.compute_dtype for layer in vae.decoder.layers}
     assert {str(weight.dtype) for weight in vae.weights} == {"float32"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "labels", "condition"),
+    [
+        ({}, [0, 1, 2], "label"),
+        ({}, [0, 1, -1], "label"),
+        ({}, None, "none"),
+        ({}, [0, 0], "none"),
+        ({}, [-1, -1], "none"),
+        ({}, [0, 100], "none"),
+        ({"prior": "normal"}, [0, 1], "none"),
+        ({"condition": "none"}, [0, 1], "none"),
+        ({"condition": "label"}, [0, 100], "label"),
+    ],
+)
+def test_a_flow_depends_on_labels_where_there_are_a_few(settings, labels, condition):
+    labels = None if labels is None else np.array(labels)
+    assert resolve_auto(Config(**settings), labels).condition == condition
+
+
+def test_labels_that_are_wanted_must_be_there(tiny):
+    with pytest.raises(ConfigError, match=r"Expected labelled data .* Received: data without"):
+        build(tiny(prior="flow", condition="label"), (9, 13))
+
+
+def test_the_prior_starts_from_the_shares_of_the_labels(tiny):
+    vae = build(tiny(prior="flow"), (9, 13), labels=np.array([0, 0, 0, 2, -1]))
+    assert vae.labels == 3
+    np.testing.assert_allclose(vae.label_shares(), [4 / 7, 1 / 7, 2 / 7], rtol=1e-6)

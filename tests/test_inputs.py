@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import pytest
 
+from digitvae.inputs import label_weights
+
 pytestmark = pytest.mark.backend
 
 
@@ -207,3 +209,27 @@ def test_what_holds_no_images_is_refused(vae, source):
     for method in ("encode", "evaluate"):
         with pytest.raises(ValueError, match="Expected "):
             getattr(vae, method)(source)
+
+
+def test_labels_become_weights():
+    np.testing.assert_array_equal(label_weights([2, 0], 3, 2), [[0, 0, 1], [1, 0, 0]])
+    given = np.array([[0.25, 0.75], [1, 0]])
+    np.testing.assert_array_equal(label_weights(given, 2, 2), given)
+    assert label_weights(given, 2, 2).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([0, 3], "Expected labels from 0 to 2. Received: 3"),
+        ([0, -1], "Expected labels from 0 to 2. Received: -1"),
+        ([0], r"Expected labels, whole numbers of shape \(2,\), .*Received: int64, shape=\(1,\)"),
+        ([0.0, 1.0], "Expected labels, whole numbers .*Received: float64"),
+        ([[0.5, 0.5, 0.5]] * 2, "Expected weights of labels from 0 with sums of 1"),
+        ([[1.5, -0.5, 0.0]] * 2, "Expected weights of labels from 0 with sums of 1"),
+        (["1", "2"], "Expected labels, whole numbers"),
+    ],
+)
+def test_other_labels_are_refused(labels, message):
+    with pytest.raises(ValueError, match=message):
+        label_weights(labels, 3, 2)

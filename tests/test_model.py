@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
+from digitvae.building import build
 from digitvae.distributions import Likelihood
 from digitvae.model import VAE
 
@@ -389,3 +390,75 @@ def test_a_likelihood_of_ones_own_is_saved_and_loaded(make_vae, blobs, tmp_path)
     config = {**vae.get_config(), "likelihood": "NobodysLikelihood"}
     with pytest.raises(ValueError, match="Received: no class NobodysLikelihood"):
         VAE.from_config(config)
+
+
+@pytest.fixture(scope="module")
+def labelled(tiny, blobs):
+    """A model with three labels, whose prior tells them apart."""
+    vae = build(tiny(prior="flow"), (9, 13), labels=np.arange(30) % 3)
+    vae.prior.means.assign(4 * np.eye(3, 4))
+    return vae
+
+
+def test_samples_of_a_label_are_those_of_its_distribution(labelled):
+    for label in range(3):
+        images = labelled.generate(6, seed=2, labels=label)
+        np.testing.assert_array_equal(images, labelled.generate(6, seed=2, labels=[label] * 6))
+        np.testing.assert_array_equal(images[:3], labelled.generate(3, seed=2, labels=label))
+    assert not np.array_equal(labelled.generate(6, labels=0), labelled.generate(6, labels=1))
+    noise = np.random.default_rng(0).standard_normal((20, 4), "float32")
+    labels = np.arange(20) % 3
+    latents = labelled.latents_from_noise(noise, labels)
+    np.testing.assert_array_equal(labelled.label_probabilities(latents).argmax(axis=1), labels)
+    # By itself the most probable label is taken.
+    np.testing.assert_allclose(labelled.noise_from_latents(latents), noise, atol=1e-4)
+
+
+def test_without_labels_they_are_drawn_by_their_shares(labelled):
+    drawn = labelled.draw_labels(3000, seed=1)
+    np.testing.assert_allclose(np.bincount(drawn) / 3000, labelled.label_shares(), atol=0.03)
+    np.testing.assert_array_equal(labelled.draw_labels(7, seed=1), drawn[:7])
+    np.testing.assert_array_equal(
+        labelled.generate(5, seed=1), labelled.generate(5, seed=1, labels=drawn[:5])
+    )
+
+
+def test_temperature_scales_the_noise(labelled):
+    spread = [
+        labelled.generate(50, labels=1, temperature=t).astype(float).std(axis=0).mean() for t in (0.1, 1.0)
+    ]
+    assert spread[0] < 0.5 * spread[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"labels": 3}, "Expected labels from 0 to 2. Received: 3"),
+        ({"labels": [0, 1]}, "Expected labels, whole numbers of shape"),
+        ({"temperature": 0}, "Expected a temperature above 0. Received: temperature=0"),
+        ({"temperature": float("nan")}, "Expected a temperature above 0"),
+    ],
+)
+def test_impossible_samples_are_refused(labelled, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        labelled.generate(4, **arguments)
+
+
+def test_labels_need_a_prior_that_depends_on_them(make_vae):
+    vae = make_vae(prior="flow")
+    with pytest.raises(ValueError, match="Expected a model that was trained with labels"):
+        vae.generate(3, labels=1)
+    with pytest.raises(ValueError, match="Expected a model that was trained with labels"):
+        vae.label_probabilities(np.zeros((2, 4)))
+
+
+def test_training_with_labels_is_about_the_joint_density(labelled, blobs):
+    images, labels = blobs(30), np.arange(30) % 3
+    measured = [
+        labelled.evaluate(images, y, verbose=0, return_dict=True)["kl"]
+        for y in (None, np.full(30, -1), labels, np.full(30, 3))
+    ]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-5)
+    # log p(z, y) is at most log p(z): the bound is lower.
+    assert measured[2] > measured[0] + 0.1
+    assert np.isnan(measured[3])

@@ -28,6 +28,7 @@ def make(name, seed=0):
         "mixture": lambda: MixturePrior(2, 3, seed=seed),
         "vamp": lambda: VampPrior(2, (9, 13), 3, seed=seed),
         "flow": lambda: FlowPrior(2, 4, 8, seed=seed),
+        "flow of a mixture": lambda: FlowPrior(2, 4, 8, seed=seed, components=3),
     }[name]()
 
 
@@ -40,7 +41,7 @@ def disturbed(name):
     return prior
 
 
-@pytest.fixture(params=["normal", "mixture", "vamp", "flow"])
+@pytest.fixture(params=["normal", "mixture", "vamp", "flow", "flow of a mixture"])
 def name(request):
     """Each prior's name."""
     return request.param
@@ -48,7 +49,7 @@ def name(request):
 
 def test_the_density_integrates_to_one(name):
     step = 0.05
-    axis = np.arange(-15, 15, step, "float32")
+    axis = np.arange(-25, 25, step, "float32")
     grid = np.stack(np.meshgrid(axis, axis), axis=-1)
     density = np.exp(to_numpy(disturbed(name).distribution(encode).log_prob(grid)))
     assert density.sum() * step**2 == pytest.approx(1, abs=2e-3)
@@ -143,3 +144,58 @@ def test_vamp_is_the_mixture_of_its_posteriors(blobs):
     weights = np.exp([0.0, 1.0, -1.0]) / np.exp([0.0, 1.0, -1.0]).sum()
     expected = np.log((np.exp(each) * weights).sum(axis=1))
     np.testing.assert_allclose(to_numpy(prior.distribution(encode).log_prob(z)), expected, rtol=1e-4)
+
+
+def test_the_density_with_labels_is_the_mixture_of_those_under_each_label():
+    prior = labelled()
+    distribution, shares = prior.distribution(encode), np.array([0.2, 0.5, 0.3])
+    step = 0.1
+    axis = np.arange(-15, 15, step, "float32")
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1)
+    joint = np.exp(to_numpy(distribution.log_joint(grid)))
+    np.testing.assert_allclose(joint.sum((0, 1)) * step**2, shares, atol=2e-3)
+    np.testing.assert_allclose(np.exp(to_numpy(distribution.log_prob(grid))), joint.sum(-1), atol=1e-5)
+    for label, share in enumerate(shares):
+        density = np.exp(to_numpy(distribution.given(np.eye(3, dtype="float32")[label]).log_prob(grid)))
+        np.testing.assert_allclose(share * density, joint[..., label], rtol=1e-4, atol=1e-7)
+    # The labels have different densities, or nothing here could fail.
+    assert np.abs(joint[..., 0] / 0.2 - joint[..., 1] / 0.5).max() > 0.01
+
+
+def test_known_labels_give_the_joint_density_and_missing_ones_the_marginal():
+    distribution = labelled().distribution(encode)
+    z = np.random.default_rng(0).normal(size=(4, 5, 2)).astype("float32")
+    joint, marginal = to_numpy(distribution.log_joint(z)), to_numpy(distribution.log_prob(z))
+    for labels in ([2, 0, 1, 1], [2, -1, 1, -1]):
+        found = to_numpy(distribution.log_prob_labelled(z, np.array(labels)))
+        for row, label in enumerate(labels):
+            expected = marginal[row] if label < 0 else joint[row, :, label]
+            np.testing.assert_allclose(found[row], expected, rtol=1e-5)
+    wrong = to_numpy(distribution.log_prob_labelled(z, np.array([0, 3, -2, 1])))
+    assert np.isnan(wrong).all(axis=1).tolist() == [False, True, True, False]
+
+
+def test_noise_under_a_label_becomes_draws_of_its_density():
+    distribution = labelled().distribution(encode)
+    noise = np.random.default_rng(0).standard_normal((4000, 2), "float32")
+    step = 0.1
+    axis = np.arange(-15, 15, step, "float32")
+    grid = np.stack(np.meshgrid(axis, axis), axis=-1)
+    # Between labels there is a density too.
+    for weights in ([0, 1, 0], [0.3, 0.7, 0]):
+        given = distribution.given(np.array(weights, "float32"))
+        latents = to_numpy(given.from_noise(noise))
+        np.testing.assert_allclose(to_numpy(given.to_noise(latents)), noise, atol=2e-3)
+        density = np.exp(to_numpy(given.log_prob(grid)))
+        expected = (density * np.sin(grid[..., 0])).sum() * step**2
+        assert np.sin(latents[..., 0]).mean() == pytest.approx(expected, abs=5 / np.sqrt(4000))
+
+
+def labelled():
+    """Returns a two-dimensional prior with three labels of different shares, its weights disturbed."""
+    prior = FlowPrior(2, 4, 8, labels=3)
+    rng = np.random.default_rng(3)
+    for weight in prior.weights:
+        weight.assign(to_numpy(weight) + rng.normal(scale=0.15, size=weight.shape))
+    prior.logits.assign(np.log([0.2, 0.5, 0.3]))
+    return prior

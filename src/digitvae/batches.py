@@ -22,10 +22,14 @@ class ShuffledBatches(keras.utils.PyDataset):
         seed: seed of the order and the bits.
         bits: draw each pixel black or white, with its grey level as the probability of white. The model would
             do it too, but within the training step; here threads do it ahead of the step.
+        labels: int (n,), or None for batches without labels.
     """
 
-    def __init__(self, images: np.ndarray, batch_size: int, seed: int, bits: bool):
+    def __init__(
+        self, images: np.ndarray, batch_size: int, seed: int, bits: bool, labels: np.ndarray | None = None
+    ):
         super().__init__(workers=2, max_queue_size=8)  # made ahead by threads
+        self.labels = None if labels is None else labels.astype("int32")
         self.images, self.batch_size, self.seed = images, min(batch_size, len(images)), seed
         self.bits = bits
         self.start_epoch(0)
@@ -40,18 +44,20 @@ class ShuffledBatches(keras.utils.PyDataset):
         """Return the number of batches per epoch."""
         return len(self.images) // self.batch_size
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
-        """Return batch `index` of the epoch: (batch_size, height, width), bool for bits, uint8 for grey."""
-        return (self._batch(index),)
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Return batch `index` of the epoch.
 
-    def _batch(self, index: int) -> np.ndarray:
+        Returns:
+            Images (batch_size, height, width), bool for bits, uint8 for grey; labels int32 (batch_size,),
+            where there are any.
+        """
         images = self.images[self.order[index]]
-        if not self.bits:
-            return images
-        return draw_bits(images, seeds.stream(self.seed, "bits", self.epoch, index))
+        if self.bits:
+            images = draw_bits(images, seeds.stream(self.seed, "bits", self.epoch, index))
+        return (images,) if self.labels is None else (images, self.labels[self.order[index]])
 
     def for_fit(self) -> Any:
         """Return what `fit` reads: these batches or, on TensorFlow, a pipeline of them."""
         if keras.backend.backend() != "tensorflow" or not is_on("pipeline"):
             return self
-        return pipeline(self._batch, len(self))
+        return pipeline(self.__getitem__, len(self))

@@ -32,11 +32,20 @@ LIKELIHOODS: dict[str, type[Likelihood]] = {
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def resolve_auto(config: Config) -> Config:
+MOST_LABELS = 100
+"""Of a prior that depends on them unasked: each density needs a pass through the flow for every label."""
+
+
+def resolve_auto(config: Config, labels: np.ndarray | None = None) -> Config:
     """Replace each "auto" by what it means here; precision by bfloat16 on a CPU with instructions for it.
 
+    Args:
+        config: what to resolve.
+        labels: of the training images, int (n,), -1 where one is missing; None where there are none.
+
     Raises:
-        ConfigError: the config is of a backend that Keras does not run on.
+        ConfigError: the config is of a backend that Keras does not run on, or wants labels where there are
+            none.
     """
     backend = keras.backend.backend()
     if config.backend not in ("auto", backend):
@@ -46,8 +55,12 @@ def resolve_auto(config: Config) -> Config:
         )
     # JAX' CPU backend converts bfloat16 back and forth, PyTorch gains nothing at these sizes.
     fast = backend == "tensorflow" and "avx512_bf16" in cpu_flags()
+    count = count_labels(labels)
+    if config.condition == "label" and not count:
+        raise ConfigError("Expected labelled data with condition label. Received: data without labels")
     meant = {
         "backend": backend,
+        "condition": "label" if config.prior == "flow" and 2 <= count <= MOST_LABELS else "none",
         "activation": BEST_ACTIVATION[config.architecture],
         "precision": "bfloat16" if fast else "float32",
     }
@@ -56,8 +69,17 @@ def resolve_auto(config: Config) -> Config:
     )
 
 
+def count_labels(labels: np.ndarray | None) -> int:
+    """Return the number of labels, which are 0, 1, ...: one more than the largest; 0 where there are none."""
+    return 0 if labels is None else int(labels.max()) + 1
+
+
 def build(
-    config: Config, image_shape: tuple[int, int], steps_per_epoch: int = 1, images: np.ndarray | None = None
+    config: Config,
+    image_shape: tuple[int, int],
+    steps_per_epoch: int = 1,
+    images: np.ndarray | None = None,
+    labels: np.ndarray | None = None,
 ) -> VAE:
     """Build and compile the model that a config describes.
 
@@ -66,11 +88,12 @@ def build(
         image_shape: (height, width) of the images.
         steps_per_epoch: batches an epoch, for the schedules of the learning rate and beta.
         images: training images, uint8 (n, height, width), from which data-dependent weights start.
+        labels: of the training images, int (n,), -1 where one is missing; for a prior that depends on them.
 
     Raises:
-        ConfigError: the config is of another backend.
+        ConfigError: the config is of another backend, or wants labels where there are none.
     """
-    config = resolve_auto(config)
+    config = resolve_auto(config, labels)
     likelihood = LIKELIHOODS[config.likelihood]
     encoder, decoder = NETWORKS[config.architecture]
     shape = config.width, config.blocks, config.activation, DTYPES[config.precision]
@@ -83,7 +106,7 @@ def build(
             network.jit_compile = compiles_with_xla()
         vae = VAE(
             *networks,
-            prior=_prior(config, image_shape, images),
+            prior=_prior(config, image_shape, images, labels),
             likelihood=likelihood,
             objective=_objective(config, steps_per_epoch),
             binarization=config.binarization,
@@ -101,13 +124,20 @@ def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
     vae.compile(optimizer=optimizer, jit_compile=compiles_with_xla(), steps_per_execution=steps)
 
 
-def _prior(config: Config, image_shape: tuple[int, int], images: np.ndarray | None) -> Prior:
+def _prior(
+    config: Config, image_shape: tuple[int, int], images: np.ndarray | None, labels: np.ndarray | None
+) -> Prior:
     if config.prior == "normal":
         return StandardNormalPrior(config.latent_dim)
     if config.prior == "mixture":
         return MixturePrior(config.latent_dim, config.prior_components, seed=config.seed)
     if config.prior == "flow":
-        return FlowPrior(config.latent_dim, config.flow_couplings, config.flow_hidden, seed=config.seed)
+        sizes = config.latent_dim, config.flow_couplings, config.flow_hidden, config.seed
+        if labels is None or config.condition == "none":
+            return FlowPrior(*sizes, components=config.flow_components)
+        flow = FlowPrior(*sizes, labels=count_labels(labels))
+        flow.start_from(labels)
+        return flow
     prior = VampPrior(config.latent_dim, image_shape, config.prior_components, seed=config.seed)
     if images is not None:
         prior.start_from(images)

@@ -16,6 +16,9 @@ from digitvae.model import VAE
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+SAMPLES_PER_LABEL = 10
+MOST_LABELS_SHOWN = 20
+
 
 def draw_figures(
     vae: VAE, dataset: Dataset, history: dict[str, list[float]], folder: str | Path, seed: int = 0
@@ -36,12 +39,12 @@ def draw_figures(
     Raises:
         OSError: the folder cannot be written.
     """
-    plane, quantiles, axes = noise_plane(vae)
+    plane, quantiles, axes = noise_plane(vae, label=0 if vae.labels else None)
     originals = _some_of_each(dataset, 20, seed)
     start, end = _pairs(dataset, 8, seed)
     walks = interpolate(vae, start, end, steps=10)
     drawn = {
-        "samples": figures.samples(vae.generate(100, seed=seed)),
+        "samples": _samples(vae, seed),
         "latent_grid": figures.latent_grid(plane, quantiles, axes),
         "reconstructions": figures.reconstructions(originals, vae.reconstruct(originals)),
         "interpolations": figures.interpolations(
@@ -118,6 +121,18 @@ def draw_samples(samples: np.ndarray, nearest: np.ndarray) -> dict[str, Figure]:
         "samples": figures.samples(samples[:100], "The samples"),
         "neighbours": figures.neighbours(samples[: len(nearest)], nearest),
     }
+
+
+def _samples(vae: VAE, seed: int) -> Figure:
+    """Draw samples, a row for each label where the prior depends on labels."""
+    if not vae.labels:
+        return figures.samples(vae.generate(100, seed=seed))
+    shown = np.repeat(np.arange(min(vae.labels, MOST_LABELS_SHOWN)), SAMPLES_PER_LABEL)
+    return figures.samples(
+        vae.generate(len(shown), seed=seed, labels=shown),
+        "New digits sampled from the prior, a row for each label",
+        SAMPLES_PER_LABEL,
+    )
 
 
 def _save(drawn: dict[str, Figure], folder: str | Path) -> None:

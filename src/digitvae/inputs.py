@@ -98,8 +98,39 @@ def checked_arguments(
             raise ValueError("Expected labels, y, with class_weight. Received: no y")
         if given.get("sample_weight") is not None:
             # Without labels Keras drops the weights and says nothing.
-            given["y"] = np.zeros(len(given["x"]), "float32")
+            given["y"] = np.full(len(given["x"]), -1, "int32")
     return given
+
+
+def label_weights(labels: Any, count: int, rows: int) -> np.ndarray:
+    """Bring labels to weights of the labels.
+
+    Args:
+        labels: whole numbers (rows,) from 0 to count - 1; or weights, float (rows, count), not negative and
+            with sums of 1.
+        count: number of labels.
+        rows: how many there must be.
+
+    Returns:
+        float32 (rows, count): for a label, a one in its column and zeros elsewhere.
+
+    Raises:
+        ValueError: labels of another shape or kind, or outside of the range.
+    """
+    labels = np.asarray(labels)
+    if labels.shape == (rows,) and np.issubdtype(labels.dtype, np.integer):
+        outside = labels[(labels < 0) | (labels >= count)]
+        if outside.size:
+            raise ValueError(f"Expected labels from 0 to {count - 1}. Received: {outside[0]}")
+        return np.eye(count, dtype="float32")[labels]
+    if labels.shape != (rows, count) or not np.issubdtype(labels.dtype, np.floating):
+        raise ValueError(
+            f"Expected labels, whole numbers of shape ({rows},), or weights of shape ({rows}, {count}). "
+            f"Received: {labels.dtype}, shape={labels.shape}"
+        )
+    if not (labels >= 0).all() or not np.allclose(labels.sum(axis=1), 1, atol=1e-4):
+        raise ValueError("Expected weights of labels from 0 with sums of 1. Received: others")
+    return labels.astype("float32")
 
 
 def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:

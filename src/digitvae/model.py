@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import keras
 import numpy as np
@@ -11,8 +11,8 @@ import numpy.typing as npt
 from keras import ops
 
 from digitvae import seeds
-from digitvae.distributions import Gaussian, Likelihood, Tensor
-from digitvae.inputs import checked_arguments, checked_images, padded_batches
+from digitvae.distributions import Distribution, Gaussian, LabelledFlow, Likelihood, Tensor
+from digitvae.inputs import checked_arguments, checked_images, label_weights, padded_batches
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
 from digitvae.speed.on_jax import looped_train_function
@@ -21,9 +21,26 @@ METRICS = ("elbo", "reconstruction", "kl")
 _PARTS = ("encoder", "decoder", "prior", "objective")
 
 
+class Draws(NamedTuple):
+    """What the networks make of images: posteriors, draws from them, how well these explain the images."""
+
+    reconstruction: Tensor
+    """-log p(x|z) of every draw, float32 (n, k), nats."""
+    mean: Tensor
+    """Of q(z|x), float32 (n, latent_dim)."""
+    log_scale: Tensor
+    """Of q(z|x), float32 (n, latent_dim)."""
+    z: Tensor
+    """The draws, float32 (n, k, latent_dim)."""
+
+
 @keras.saving.register_keras_serializable("digitvae")
 class VAE(keras.Model):
     """A VAE with a diagonal Gaussian posterior (Kingma & Welling 2013).
+
+    Where the prior depends on labels, `fit` takes them as `y`, -1 for an image without one, and maximises the
+    bound of log p(x, y), or of log p(x) where there is no label. Without labels, as in evaluations, all is
+    about log p(x), p(z) = sum_y p(y) p(z|y).
 
     It is an ordinary Keras model: `compile`, `fit`, `evaluate`, callbacks and `.keras` files work as
     everywhere. Every method takes images as uint8 0..255, bool or float in [0, 1], (n, height, width), from
@@ -59,6 +76,7 @@ class VAE(keras.Model):
         self.binarization, self.seed = binarization, seed
         self.image_shape: tuple[int, int] = tuple(encoder.input_shape[1:])
         self.latent_dim: int = decoder.input_shape[1]
+        self.labels: int = prior.labels
         self.seed_generator = keras.random.SeedGenerator(seeds.integer(seed, "training"))
         self.means = {name: keras.metrics.Mean(name=name) for name in METRICS}
         # Training steps done, for objectives that change with them.
@@ -69,8 +87,8 @@ class VAE(keras.Model):
 
     # What Keras calls.
 
-    def call(self, images: Tensor, training: bool = False) -> BoundTerms:
-        """Return the terms of the bound with `objective.draws` posterior draws.
+    def call(self, images: Tensor, training: bool = False) -> Draws:
+        """Encode images and decode `objective.draws` posterior draws of each.
 
         Args:
             images: as in `observe`.
@@ -78,27 +96,29 @@ class VAE(keras.Model):
         """
         x = self.observe(images)
         shape = (ops.shape(x)[0], self.objective.draws, self.latent_dim)
-        return self.bound_terms(x, keras.random.normal(shape, dtype="float32", seed=self.seed_generator))
+        return self._draw(x, keras.random.normal(shape, dtype="float32", seed=self.seed_generator))
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True) -> Tensor:
         """Return the mean of -objective over the batch, plus the losses of regularizers; update the metrics.
 
         Args:
             x: the images, unused.
-            y: unused; Keras makes sample weights of it where there is a `class_weight`.
-            y_pred: the terms of the bound.
+            y: labels, whole numbers (n,), -1 where there is none; or None. A prior with labels uses them, and
+                Keras makes sample weights of them where there is a `class_weight`.
+            y_pred: the draws.
             sample_weight: weight of every image, (n,), or None for ones.
             training: whether this is a training step.
         """
-        reconstruction = ops.mean(y_pred.reconstruction, axis=1)
+        terms = self._terms(y_pred, y)
+        reconstruction = ops.mean(terms.reconstruction, axis=1)
         values = {
             "reconstruction": reconstruction,
-            "kl": y_pred.kl,
-            "elbo": -(reconstruction + y_pred.kl),
+            "kl": terms.kl,
+            "elbo": -(reconstruction + terms.kl),
         }
         for name, mean in self.means.items():
             mean.update_state(values[name], sample_weight)
-        objective = self.objective(y_pred, self.step)
+        objective = self.objective(terms, self.step)
         if sample_weight is not None:
             objective = objective * ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
         if training and self.objective.scheduled:
@@ -122,7 +142,7 @@ class VAE(keras.Model):
         posterior: Gaussian | None = None,
         z: Tensor | None = None,
     ) -> BoundTerms:
-        """Return the terms of the bound for images and noise: the one place that joins the model's parts.
+        """Return the terms of the bound of log p(x) for images and noise.
 
         Args:
             x: pixels, float32 (n, height, width) in [0, 1], as the likelihood models them.
@@ -130,18 +150,34 @@ class VAE(keras.Model):
             posterior: with parameters (n, latent_dim); by default the encoder's, q(z|x).
             z: draws (n, k, latent_dim) to take in place of the noise's.
         """
+        return self._terms(self._draw(x, noise, posterior, z))
+
+    def _draw(
+        self,
+        x: Tensor,
+        noise: Tensor | None = None,
+        posterior: Gaussian | None = None,
+        z: Tensor | None = None,
+    ) -> Draws:
         posterior = self.posterior(x) if posterior is None else posterior
-        q = Gaussian(ops.expand_dims(posterior.mean, 1), ops.expand_dims(posterior.log_scale, 1))
-        z = q.from_noise(noise) if z is None else z
-        prior = self.prior.distribution(self.posterior)
+        z = _over_draws(posterior).from_noise(noise) if z is None else z
         # log p(x|z), summed over pixels
         reconstruction = -self.likelihood(self.decode_params(z)).log_prob(ops.expand_dims(x, 1))
+        return Draws(reconstruction, posterior.mean, posterior.log_scale, z)
+
+    def _terms(self, draws: Draws, labels: Tensor | None = None) -> BoundTerms:
+        """Return the terms of the bound of log p(x), or of log p(x, y) where labels (n,) are given."""
+        posterior, prior = Gaussian(draws.mean, draws.log_scale), self.prior.distribution(self.posterior)
+        if isinstance(prior, LabelledFlow) and labels is not None:
+            log_prior = prior.log_prob_labelled(draws.z, labels)
+        else:
+            log_prior = prior.log_prob(draws.z)
         # log q(z|x) - log p(z), summed over latents
-        log_ratio = q.log_prob(z) - prior.log_prob(z)
+        log_ratio = _over_draws(posterior).log_prob(draws.z) - log_prior
         if isinstance(prior, Gaussian):
             kl_per_latent = posterior.kl_per_latent(prior)
-            return BoundTerms(reconstruction, log_ratio, ops.sum(kl_per_latent, axis=-1), kl_per_latent)
-        return BoundTerms(reconstruction, log_ratio, ops.mean(log_ratio, axis=1), None)
+            return BoundTerms(draws.reconstruction, log_ratio, ops.sum(kl_per_latent, axis=-1), kl_per_latent)
+        return BoundTerms(draws.reconstruction, log_ratio, ops.mean(log_ratio, axis=1), None)
 
     def observe(self, images: Tensor) -> Tensor:
         """Turn images into what the likelihood models: bits or grey values, float32 in [0, 1].
@@ -320,7 +356,13 @@ class VAE(keras.Model):
         return self.decode(self.encode(images, batch_size), batch_size)
 
     def generate(
-        self, n: int, seed: int = 0, batch_size: int = 256, pixels: Literal["mean", "sample"] = "mean"
+        self,
+        n: int,
+        seed: int = 0,
+        batch_size: int = 256,
+        pixels: Literal["mean", "sample"] = "mean",
+        labels: npt.ArrayLike | None = None,
+        temperature: float = 1.0,
     ) -> npt.NDArray[np.uint8]:
         """Draw new images: u ~ N(0, I), z = T(u), then p(x|z).
 
@@ -329,33 +371,140 @@ class VAE(keras.Model):
             seed: seed of the noise, which is the same on every backend.
             batch_size: images at a time.
             pixels: as in `decode`.
+            labels: a label for all, or one for each, (n,), for a prior that depends on them; by default they
+                are drawn from p(y).
+            temperature: factor of the noise; below 1 images are more typical and less varied.
 
         Returns:
             uint8 (n, height, width).
 
         Raises:
-            ValueError: n is not a whole number of at least 1, or `pixels` is unknown.
+            ValueError: n is not a whole number of at least 1, `pixels` is unknown, the temperature is not
+                above 0, or labels that the model does not have.
         """
         if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
             raise ValueError(f"Expected n to be a whole number of at least 1. Received: n={n}")
-        noise = seeds.stream(seed, "prior").standard_normal((n, self.latent_dim), "float32")
-        return self.decode(self.latents_from_noise(noise), batch_size, pixels, seed)
+        if not 0 < temperature < np.inf:
+            raise ValueError(f"Expected a temperature above 0. Received: temperature={temperature}")
+        if labels is not None:
+            labels = np.broadcast_to(np.asarray(labels), (n,)) if np.ndim(labels) == 0 else labels
+        elif self.labels:
+            labels = self.draw_labels(n, seed)
+        noise = temperature * seeds.stream(seed, "prior").standard_normal((n, self.latent_dim), "float32")
+        return self.decode(self.latents_from_noise(noise, labels), batch_size, pixels, seed)
 
-    def latents_from_noise(self, noise: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Map the prior's base noise u to latents z, both float32 (n, latent_dim)."""
-        return self._map(noise, "from_noise")
+    def draw_labels(self, n: int, seed: int = 0) -> npt.NDArray[np.int64]:
+        """Draw labels from p(y), int64 (n,); the first m of n are those of `draw_labels(m)`.
 
-    def noise_from_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Map latents z to the prior's base noise u, both float32 (n, latent_dim)."""
-        return self._map(latents, "to_noise")
+        Raises:
+            ValueError: the model's prior does not depend on labels.
+        """
+        shares = np.cumsum(self.label_shares())
+        uniform = seeds.stream(seed, "labels").random(n)
+        return np.minimum(np.searchsorted(shares, uniform, side="right"), self.labels - 1)
 
-    def _map(self, values: npt.ArrayLike, direction: str) -> npt.NDArray[np.float32]:
-        values = self._checked_latents(values)
-        function = getattr(self.prior.distribution(self.posterior), direction)
-        out = np.empty_like(values)
-        for rows, batch in padded_batches(values, 4096):
-            out[rows] = ops.convert_to_numpy(function(ops.convert_to_tensor(batch)))[: rows.stop - rows.start]
-        return out
+    def label_shares(self) -> npt.NDArray[np.float64]:
+        """Return p(y), float64 (labels,).
+
+        Raises:
+            ValueError: the model's prior does not depend on labels.
+        """
+        self._check_labelled()
+        logits = ops.convert_to_numpy(self.prior.logits).astype("float64")
+        return np.exp(logits) / np.exp(logits).sum()
+
+    def label_probabilities(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """Return p(y|z) by Bayes' rule.
+
+        Args:
+            latents: float (n, latent_dim).
+
+        Returns:
+            float32 (n, labels), rows that sum to 1.
+
+        Raises:
+            ValueError: latents of another shape, or the model's prior does not depend on labels.
+        """
+        self._check_labelled()
+        prior: Any = self.prior
+        # p(y|z) = p(y) p(z|y) / sum_y' p(y') p(z|y')
+        return self._mapped(
+            lambda z: ops.softmax(prior.distribution(self.posterior).log_joint(z), axis=-1),
+            self._checked_latents(latents),
+        )
+
+    def latents_from_noise(
+        self, noise: npt.ArrayLike, labels: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Map the prior's base noise u to latents z.
+
+        Args:
+            noise: float (n, latent_dim).
+            labels: whole numbers (n,); or weights of the labels, float (n, labels), for maps between those of
+                several labels. Required where the prior depends on labels.
+
+        Returns:
+            float32 (n, latent_dim).
+
+        Raises:
+            ValueError: noise or labels of another shape, or labels that the model does not have.
+        """
+        noise = self._checked_latents(noise)
+        if labels is None and self.labels:
+            raise ValueError("Expected labels, on which the model's prior depends. Received: labels=None")
+        weights = self._weights(labels, noise)
+        return self._mapped(lambda u, *w: self._given(*w).from_noise(u), noise, *weights)
+
+    def noise_from_latents(
+        self, latents: npt.ArrayLike, labels: npt.ArrayLike | None = None
+    ) -> npt.NDArray[np.float32]:
+        """Map latents z to the prior's base noise u.
+
+        Args:
+            latents: float (n, latent_dim).
+            labels: as in `latents_from_noise`; by default the most probable one of each where the prior
+                depends on labels.
+
+        Returns:
+            float32 (n, latent_dim).
+
+        Raises:
+            ValueError: latents or labels of another shape, or labels that the model does not have.
+        """
+        latents = self._checked_latents(latents)
+        if labels is None and self.labels:
+            labels = self.label_probabilities(latents).argmax(axis=1)
+        return self._mapped(
+            lambda z, *w: self._given(*w).to_noise(z), latents, *self._weights(labels, latents)
+        )
+
+    def _given(self, *weights: Tensor) -> Distribution:
+        """Return the prior, or p(z|y) for weights of the labels."""
+        prior = self.prior.distribution(self.posterior)
+        return prior.given(*weights) if isinstance(prior, LabelledFlow) else prior
+
+    def _weights(self, labels: npt.ArrayLike | None, rows: np.ndarray) -> list[npt.NDArray[np.float32]]:
+        if labels is None:
+            return []
+        self._check_labelled()
+        return [label_weights(labels, self.labels, len(rows))]
+
+    def _check_labelled(self) -> None:
+        if not self.labels:
+            raise ValueError(
+                "Expected a model that was trained with labels. Received: one whose prior depends on none"
+            )
+
+    def _mapped(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> npt.NDArray[np.float32]:
+        """Apply a function of tensors to the rows of arrays, a batch at a time."""
+        out = None
+        for (rows, first), *others in zip(*(padded_batches(a, 4096) for a in arrays), strict=True):
+            batch = [ops.convert_to_tensor(values) for values in (first, *(values for _, values in others))]
+            found = ops.convert_to_numpy(function(*batch))
+            if out is None:
+                out = np.empty((len(arrays[0]), *found.shape[1:]), "float32")
+            out[rows] = found[: rows.stop - rows.start]
+        return np.empty_like(arrays[0]) if out is None else out
 
     def _checked_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
         latents = np.asarray(latents, "float32")
@@ -396,6 +545,11 @@ class VAE(keras.Model):
         for network in (parts["encoder"], parts["decoder"]):
             network.jit_compile = compiles_with_xla()
         return cls(**{**config, **parts, "likelihood": known[config["likelihood"]]})
+
+
+def _over_draws(posterior: Gaussian) -> Gaussian:
+    """Give parameters (n, latent_dim) an axis for draws."""
+    return Gaussian(ops.expand_dims(posterior.mean, 1), ops.expand_dims(posterior.log_scale, 1))
 
 
 def _subclasses(parent: type[Any]) -> Iterator[type[Any]]:

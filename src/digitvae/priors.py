@@ -15,7 +15,14 @@ import numpy as np
 from keras import ops
 
 from digitvae import seeds
-from digitvae.distributions import CouplingFlow, Distribution, FlowDistribution, Gaussian, GaussianMixture
+from digitvae.distributions import (
+    CouplingFlow,
+    Distribution,
+    FlowDistribution,
+    Gaussian,
+    GaussianMixture,
+    LabelledFlow,
+)
 
 Encode = Callable[[Any], Gaussian]
 """Maps images, float (n, height, width) in [0, 1], to the posterior q(z|x)."""
@@ -24,13 +31,16 @@ Encode = Callable[[Any], Gaussian]
 class Prior(keras.layers.Layer, abc.ABC):
     """A learned or fixed prior over latents; always float32."""
 
+    labels = 0
+    """Number of labels on which it depends; with labels its distribution is a `LabelledFlow`."""
+
     def __init__(self, latent_dim: int, **kwargs):
         super().__init__(dtype="float32", **kwargs)
         self.latent_dim = latent_dim
         self.built = True
 
     @abc.abstractmethod
-    def distribution(self, encode: Encode) -> Distribution:
+    def distribution(self, encode: Encode) -> Distribution | LabelledFlow:
         """Return p(z).
 
         Args:
@@ -133,24 +143,65 @@ class VampPrior(Prior):
 
 @keras.saving.register_keras_serializable("digitvae")
 class FlowPrior(Prior):
-    """Standard normal noise through affine couplings (Dinh et al. 2017): z = flow(u).
+    """Noise through affine couplings (Dinh et al. 2017), z = flow(u); with labels, p(z|y) for each of them.
+
+    Without labels the noise has a mixture of Gaussians as its distribution. With labels it has one Gaussian
+    for each, and the couplings depend on the label too.
 
     Args:
         latent_dim: size of the code, at least 2.
         couplings: number of affine couplings.
         hidden: units of their hidden layers.
         seed: seed of their initial weights.
+        components: Gaussians in the noise of a prior without labels; 1 is the standard normal.
+        labels: number of labels, 0 for a prior that does not depend on them.
     """
 
-    def __init__(self, latent_dim: int, couplings: int, hidden: int, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        latent_dim: int,
+        couplings: int,
+        hidden: int,
+        seed: int = 0,
+        components: int = 1,
+        labels: int = 0,
+        **kwargs,
+    ):
         super().__init__(latent_dim, **kwargs)
         self.couplings, self.hidden, self.seed = couplings, hidden, seed
-        self.flow = CouplingFlow(latent_dim, couplings, hidden, seed=seed)
+        self.components, self.labels = components, labels
+        self.flow = CouplingFlow(latent_dim, couplings, hidden, seed=seed, labels=labels)
+        if count := labels or (components if components > 1 else 0):
+            shape = (count, latent_dim)
+            # Labels tell the Gaussians apart; components need different means to begin with.
+            spread = keras.initializers.RandomNormal(stddev=0.5, seed=seeds.integer(seed, "means"))
+            self.means = self.add_weight(shape=shape, initializer="zeros" if labels else spread, name="means")
+            self.log_scales = self.add_weight(shape=shape, initializer="zeros", name="log_scales")
+            self.logits = self.add_weight(
+                shape=(count,), initializer="zeros", trainable=not labels, name="logits"
+            )
 
-    def distribution(self, encode: Encode) -> FlowDistribution:
+    def start_from(self, labels: np.ndarray) -> None:
+        """Set p(y) to the shares of the labels.
+
+        Args:
+            labels: int (n,), -1 where the label is not known.
+        """
+        # One more of each, so that no label is impossible.
+        counts = 1 + np.bincount(labels[labels >= 0], minlength=self.labels)
+        self.logits.assign(np.log(counts / counts.sum()))
+
+    def distribution(self, encode: Encode) -> FlowDistribution | LabelledFlow:
         """Return the flow's density; `encode` is not used."""
-        return FlowDistribution(self.flow)
+        if not self.labels and self.components == 1:
+            return FlowDistribution(self.flow)
+        logits = ops.convert_to_tensor(self.logits)
+        base = Gaussian(self.means, self.log_scales)
+        if self.labels:
+            return LabelledFlow(self.flow, base, ops.log_softmax(logits))
+        return FlowDistribution(self.flow, GaussianMixture(logits, base))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {**super().get_config(), "couplings": self.couplings, "hidden": self.hidden, "seed": self.seed}
+        own = ("couplings", "hidden", "seed", "components", "labels")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}

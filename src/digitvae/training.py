@@ -65,7 +65,7 @@ def train(
     if tensorboard:
         _summary_writer()  # a missing package must not leave a run folder behind
     dataset = dataset or load_dataset(config.data)
-    config = resolve_auto(config)
+    config = resolve_auto(config, dataset.train_labels)
     if config.data != "mnist" and Path(config.data).exists():
         # A resume may happen in another working directory.
         config = with_changes(config, data=str(Path(config.data).resolve()))
@@ -107,14 +107,18 @@ def _fit(
     callbacks: Sequence[keras.callbacks.Callback],
 ) -> Run:
     config = run.config
-    (images, _), (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
+    (images, labels), (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
+    if config.condition == "none":
+        labels = None
     if config.binarization == "dynamic":
         validation = fixed_bits(validation)
-    batches = ShuffledBatches(images, config.batch_size, config.seed, config.binarization == "dynamic")
+    bits = config.binarization == "dynamic"
+    batches = ShuffledBatches(images, config.batch_size, config.seed, bits, labels)
     # The float32 twin holds the weights for everything after training, so that a saved model is portable and
     # its numbers do not depend on the precision of training.
-    twin = build(with_changes(config, precision="float32"), run.image_shape, len(batches), images)
-    vae = build(config, run.image_shape, len(batches), images)
+    parts = run.image_shape, len(batches), images, labels
+    twin = build(with_changes(config, precision="float32"), *parts)
+    vae = build(config, *parts)
     vae.optimizer.build(vae.trainable_variables)
     writer = RunWriter(run, twin, batches)
     writer.set_model(vae)

@@ -19,7 +19,7 @@ from digitvae.config import ARCHITECTURES, LIKELIHOODS, OBJECTIVES, OPTIMIZERS, 
 pytestmark = pytest.mark.backend
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "prior": PRIORS,
+    "prior": (*PRIORS, "labelled flow"),
     "likelihood": LIKELIHOODS,
     # Odd sides, which are padded; MNIST's, which are not; above 32, where patches are larger.
     "image_shape": ((9, 13), (28, 28), (33, 40)),
@@ -56,6 +56,10 @@ OTHERS: list[dict[str, Any]] = [
 ]
 
 
+def some_labels(vae, count):
+    return np.arange(count) % vae.labels if vae.labels else None
+
+
 def test_every_choice_meets_every_other():
     for (name, values), (other, others) in itertools.combinations(CHOICES.items(), 2):
         met = {(cell[name], cell[other]) for cell in CELLS}
@@ -67,11 +71,14 @@ def trained(request, tiny, blobs):
     """A model of one cell after three steps: model, images, weights before, history, evaluation."""
     changes = {**request.param}
     shape = changes.pop("image_shape", (9, 13))
-    images = blobs(24, *shape)
-    vae = build(tiny(**changes), shape, steps_per_epoch=3, images=images)
+    images, labels = blobs(24, *shape), None
+    if changes.get("prior") == "labelled flow":
+        changes["prior"] = "flow"
+        labels = np.arange(24) % 4 - 1  # a quarter has none
+    vae = build(tiny(**changes), shape, steps_per_epoch=3, images=images, labels=labels)
     before = [weight.numpy().copy() for weight in vae.trainable_weights]
     # Three steps, because a flow that starts as the identity moves its inner layers from the second one on.
-    history = vae.fit(images, batch_size=8, shuffle=False, verbose=0).history
+    history = vae.fit(images, labels, batch_size=8, shuffle=False, verbose=0).history
     return vae, images, before, history, vae.evaluate(images, batch_size=8, verbose=0, return_dict=True)
 
 
@@ -104,7 +111,7 @@ def test_users_get_arrays_of_the_documented_shapes(trained):
         (vae.decode(latents), few.shape, "uint8"),
         (vae.reconstruct(few), few.shape, "uint8"),
         (vae.generate(5), few.shape, "uint8"),
-        (vae.latents_from_noise(latents), latents.shape, "float32"),
+        (vae.latents_from_noise(latents, some_labels(vae, 5)), latents.shape, "float32"),
         (vae.noise_from_latents(latents), latents.shape, "float32"),
     ]:
         assert isinstance(values, np.ndarray)
@@ -135,4 +142,6 @@ def test_a_saved_model_is_the_same_model(trained, tmp_path):
 def test_the_latent_path_comes_back(trained):
     vae, *_ = trained
     noise = np.random.default_rng(0).standard_normal((20, vae.latent_dim), "float32")
-    np.testing.assert_allclose(vae.noise_from_latents(vae.latents_from_noise(noise)), noise, atol=5e-3)
+    labels = some_labels(vae, 20)
+    latents = vae.latents_from_noise(noise, labels)
+    np.testing.assert_allclose(vae.noise_from_latents(latents, labels), noise, atol=5e-3)

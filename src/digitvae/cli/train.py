@@ -12,6 +12,7 @@ from digitvae.cli.common import add_common_arguments, number, start_backend, who
 from digitvae.config import (
     ARCHITECTURES,
     BINARIZATIONS,
+    CONDITIONS,
     LIKELIHOODS,
     OBJECTIVES,
     OPTIMIZERS,
@@ -147,6 +148,12 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
     ("--warmup-epochs", "warmup_epochs", _NUMBER, "epochs over which beta grows from 0"),
     ("--draws", "draws", _WHOLE, "posterior draws per image in training"),
     ("--prior", "prior", PRIORS, "p(z)"),
+    (
+        "--condition",
+        "condition",
+        CONDITIONS,
+        "what the prior depends on; auto: the label, where there are labels",
+    ),
     ("--likelihood", "likelihood", LIKELIHOODS, "p(x|z)"),
     ("--architecture", "architecture", ARCHITECTURES, "encoder and decoder"),
     ("--objective", "objective", OBJECTIVES, "what training maximises"),

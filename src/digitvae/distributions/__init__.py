@@ -1,7 +1,7 @@
 """Probability distributions: densities, maps from noise, and nothing about networks or training."""
 
 from digitvae.distributions.base import Distribution, Tensor
-from digitvae.distributions.flows import CouplingFlow, FlowDistribution
+from digitvae.distributions.flows import CouplingFlow, FlowDistribution, LabelledFlow
 from digitvae.distributions.gaussian import Gaussian, GaussianMixture
 from digitvae.distributions.likelihoods import (
     Bernoulli,
@@ -19,6 +19,7 @@ __all__ = [
     "FlowDistribution",
     "Gaussian",
     "GaussianMixture",
+    "LabelledFlow",
     "Likelihood",
     "Tensor",
 ]

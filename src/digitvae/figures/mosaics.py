@@ -36,19 +36,22 @@ def _rows(images: NDArray[np.uint8], columns: int) -> list[NDArray[np.uint8]]:
     return [images[start : start + columns] for start in range(0, len(images), columns)]
 
 
-def samples(images: ArrayLike, title: str = "New digits sampled from the prior") -> Figure:
-    """Draw images in a near-square grid, row by row.
+def samples(
+    images: ArrayLike, title: str = "New digits sampled from the prior", columns: int | None = None
+) -> Figure:
+    """Draw images in a grid, row by row.
 
     Args:
         images: `(n, height, width)`, n >= 1; uint8, or float in [0, 1].
         title: shown above the grid.
+        columns: images per row; by default the grid is nearly square.
 
     Raises:
         ValueError: if `images` has the wrong shape, type or range.
     """
     pixels = as_pixels(images, "n, height, width")
     with style():
-        return draw(compose(_rows(pixels, _columns(*pixels.shape))), title)[0]
+        return draw(compose(_rows(pixels, columns or _columns(*pixels.shape))), title)[0]
 
 
 def latent_grid(

@@ -14,27 +14,29 @@ from digitvae.speed import is_on
 BATCHES_AT_ONCE = 10
 
 
-def pipeline(batch: Callable[[int], np.ndarray], count: int) -> Any:
+def pipeline(batch: Callable[[int], tuple[np.ndarray, ...]], count: int) -> Any:
     """Make a dataset of batches that Python makes ahead of the training step.
 
     Args:
-        batch: returns the images of a batch by its index, all of one shape and dtype, uint8 or bool.
+        batch: returns the arrays of a batch by its index, always of the same shapes and dtypes.
         count: the number of batches.
 
     Returns:
-        A `tf.data.Dataset` of tuples of one tensor.
+        A `tf.data.Dataset` of tuples of tensors.
     """
     import tensorflow as tf
 
     example = batch(0)
 
-    def several(start: int) -> np.ndarray:
-        return np.stack([batch(i) for i in range(start, min(start + BATCHES_AT_ONCE, count))])
+    def several(start: int) -> list[np.ndarray]:
+        batches = [batch(i) for i in range(start, min(start + BATCHES_AT_ONCE, count))]
+        return [np.stack(arrays) for arrays in zip(*batches, strict=True)]
 
-    def load(start: tf.Tensor) -> tuple[tf.Tensor]:
-        images = tf.numpy_function(several, [start], tf.as_dtype(example.dtype))
-        images.set_shape((None, *example.shape))
-        return (images,)
+    def load(start: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        tensors = tf.numpy_function(several, [start], [tf.as_dtype(array.dtype) for array in example])
+        for tensor, array in zip(tensors, example, strict=True):
+            tensor.set_shape((None, *array.shape))
+        return tuple(tensors)
 
     data = tf.data.Dataset.range(0, count, BATCHES_AT_ONCE).map(load)
     options = tf.data.Options()
