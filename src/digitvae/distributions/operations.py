@@ -63,6 +63,12 @@ def _sigmoid(x: np.ndarray) -> np.ndarray:
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
 
+def silu(x: np.ndarray) -> np.ndarray:
+    """x s(x) with the logistic function s (Ramachandran et al. 2017), by NumPy."""
+    half = 0.5 * x
+    return half + half * np.tanh(half)
+
+
 def _softplus(x: np.ndarray) -> np.ndarray:
     # log(1 + exp(x)) without overflow
     return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
@@ -87,6 +93,7 @@ def _fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init
 
 _OWN: dict[str, Callable[..., Any]] = {
     "cast": _cast,
+    "cond": lambda pred, true_fn, false_fn: true_fn() if pred else false_fn(),
     "convert_to_tensor": np.asarray,
     "erfc": _erfc,
     "fori_loop": _fori_loop,
@@ -94,6 +101,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "logsumexp": _logsumexp,
     "one_hot": _one_hot,
     "sigmoid": _sigmoid,
+    "silu": silu,
     "softplus": _softplus,
     "stop_gradient": np.asarray,
     "where": _where,
