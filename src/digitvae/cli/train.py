@@ -85,6 +85,8 @@ def _checked(arguments: argparse.Namespace) -> tuple[digitvae.Run | None, Config
         config = resolve(arguments.recipe, arguments.config, backend=arguments.backend, **given)
         if arguments.run is not None:
             digitvae.Run.check_free(arguments.run)
+        if config.start_from:
+            digitvae.find_run(config.start_from)
         return None, config
     settings = {"recipe": arguments.recipe, "config": arguments.config, "run": arguments.run, **given}
     extra = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value is not None]
@@ -160,6 +162,8 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
     ("--optimizer", "optimizer", OPTIMIZERS, "what follows the gradient"),
     ("--binarization", "binarization", BINARIZATIONS, "fresh bits every step, or grey pixels"),
     ("--data", "data", "text", "mnist, or a path to IDX, .npy, .npz or a folder of images"),
+    ("--augment", "augment", _NUMBER, "strength of random distortions of training images"),
+    ("--start-from", "start_from", "text", "run whose weights are the first"),
     ("--precision", "precision", PRECISIONS, "arithmetic of the networks in training"),
     ("--seed", "seed", _WHOLE, "seed of everything random"),
 ]
@@ -174,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="JSON file of settings; flags override it, it overrides the recipe"
     )
     for flag, field, kind, text in _CONFIG_FLAGS:
-        shown = f"{text} (default: {getattr(default, field)})"
+        shown = f"{text} (default: {getattr(default, field) or None})"
         if isinstance(kind, tuple):
             parser.add_argument(flag, dest=field, choices=kind, help=shown)
         else:

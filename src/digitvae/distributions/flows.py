@@ -134,6 +134,25 @@ class CouplingFlow(keras.layers.Layer):
             u = ops.take(u, unshuffle, axis=1)
         return ops.reshape(u, shape), ops.reshape(log_det, shape[:-1])
 
+    def start_from(self, other: CouplingFlow) -> None:
+        """Take the weights of a flow without labels: the map of every label is then that flow's.
+
+        Raises:
+            ValueError: the other flow has other sizes.
+        """
+        sizes = ("latent_dim", "couplings", "hidden")
+        if [getattr(self, name) for name in sizes] != [getattr(other, name) for name in sizes]:
+            raise ValueError(
+                f"Expected a flow with {self.latent_dim} latents and {self.couplings} x {self.hidden} "
+                f"couplings. Received: {other.latent_dim} latents, {other.couplings} x {other.hidden}"
+            )
+        for ours, theirs in zip(self._steps, other._steps, strict=True):
+            ours.set_weights(theirs.get_weights())
+        self._log_scale.assign(other._log_scale)
+        self._shift.assign(other._shift)
+        if self.labels:
+            self._embeddings.assign(ops.zeros_like(self._embeddings))
+
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, for `from_config`."""
         own = ("latent_dim", "couplings", "hidden", "seed", "labels")

@@ -195,7 +195,7 @@ def _per_class(terms: ImageBounds, labels: np.ndarray | None) -> list[dict[str, 
     if labels is None:
         return []
     found = []
-    for label in np.unique(labels):
+    for label in np.unique(labels[labels >= 0]):
         rows = labels == label
         reconstruction, kl = float(terms.reconstruction[rows].mean()), float(terms.kl[rows].mean())
         found.append(
