@@ -178,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="JSON file of settings; flags override it, it overrides the recipe"
     )
     for flag, field, kind, text in _CONFIG_FLAGS:
-        shown = f"{text} (default: {getattr(default, field) or None})"
+        shown = f"{text} (default: {'none' if getattr(default, field) == '' else getattr(default, field)})"
         if isinstance(kind, tuple):
             parser.add_argument(flag, dest=field, choices=kind, help=shown)
         else:
