@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import machine
 import numpy as np
-from contestants import variant_of
+from contestants import Variant
 
 from digitvae.data import load_dataset
 from digitvae.files import written_whole
@@ -34,6 +34,7 @@ HERE = Path(__file__).parent
 class Setting(NamedTuple):
     """How a system is measured: long enough for a median of epochs, short enough for many pairs."""
 
+    variant: Variant
     images: int
     """Training images, of which 5,000 validate."""
     epochs: int
@@ -43,9 +44,9 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "default": Setting(13_000, 2, ("threads", "memory", "imports", "pipeline", "steps")),
-    "classic": Setting(60_000, 3, NAMES),
-    "classic@jax": Setting(60_000, 3, ("memory", "imports", "steps")),
+    "default": Setting(Variant("default"), 13_000, 2, ("threads", "memory", "imports", "pipeline", "steps")),
+    "classic": Setting(Variant("classic"), 60_000, 3, NAMES),
+    "classic@jax": Setting(Variant("classic", "jax"), 60_000, 3, ("memory", "imports", "steps")),
 }
 
 
@@ -88,7 +89,8 @@ def train(system: str, off: str) -> dict[str, float]:
     Raises:
         CalledProcessError: it failed; what it said stands on stderr.
     """
-    setting, variant = SETTINGS[system], variant_of(system)
+    setting = SETTINGS[system]
+    variant = setting.variant
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         np.save(folder / "train.npy", load_dataset().train_images[: setting.images])

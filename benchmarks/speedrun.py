@@ -71,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     work = options.out / "work"
     _claim(work, _settings(options))
     _write_images(work, options.train_images)
+    # First, because the rest can be interrupted, and scoring needs no quiet machine.
+    facts = _machine(work, options)
     skipped = {name: reason for name in options.systems if (reason := _missing(name, options))}
     for name, reason in skipped.items():
         _say(f"{name}: skipped, {reason}")
@@ -87,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
                 _say(f"{name}: failed, {error}")
     result = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        **_machine(work, options),
+        **facts,
         "settings": _settings(options),
         "systems": {
             name: {

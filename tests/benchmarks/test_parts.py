@@ -38,7 +38,7 @@ def test_every_part_is_measured_with_some_system(parts):
 
 
 def test_pairs_are_added_to_those_of_before(parts, monkeypatch, tmp_path):
-    monkeypatch.setitem(parts.SETTINGS, "classic", parts.Setting(256, 2, ("adam",)))
+    monkeypatch.setitem(parts.SETTINGS, "classic", parts.Setting(parts.Variant("classic"), 256, 2, ("adam",)))
     for count in (1, 2):
         monkeypatch.setattr(
             "sys.argv", ["parts", "--systems", "classic", "--pairs", "1", "--out", str(tmp_path)]
