@@ -33,16 +33,16 @@ def test_batches_depend_on_seed_and_epoch_alone(blobs):
 
 @pytest.mark.parametrize("bits", [False, True], ids=["grey", "bits"])
 def test_fit_reads_the_batches_in_their_order(blobs, bits):
-    batches = ShuffledBatches(blobs(203), 8, 0, bits)
+    batches = ShuffledBatches(blobs(203), 2, 0, bits)  # more than are made ahead
     data = batches.for_fit()
     for epoch in (0, 5):
         batches.start_epoch(epoch)
-        read = [np.asarray(images) for (images,) in itertools.islice(data, 25)]
-        np.testing.assert_array_equal(read, [batches[i][0] for i in range(25)])
+        read = [np.asarray(images) for (images,) in itertools.islice(data, 101)]
+        np.testing.assert_array_equal(read, [batches[i][0] for i in range(101)])
         assert {images.dtype for images in read} == {np.dtype("bool" if bits else "uint8")}
         if not bits:
             np.testing.assert_array_equal(np.concatenate(read), batches.images[batches.order.ravel()])
-    assert len(data) == len(batches) == 25
+    assert len(data) == len(batches) == 101
 
 
 def test_bits_depend_on_seed_epoch_and_batch_alone():
