@@ -2,9 +2,9 @@
 
 The environment variable `DIGITVAE_OFF` names what to turn off, separated by commas, or is `all`.
 
-How much longer it takes without a part: the training steps and the whole process of `classic` (three epochs), and
-the CPU time of the process. One pair of runs each by `benchmarks/parts.py` on a busy AMD EPYC (Zen 4), where the
-CPU time is what other processes disturb least; docs/speedrun.md has those of other processors.
+How much longer it takes without a part: the training steps and the whole process of `classic` (three epochs),
+and the CPU time of the process. One pair of runs each by `benchmarks/parts.py` on a busy AMD EPYC (Zen 4),
+where the CPU time is what others disturb least. docs/speedrun.md has numbers of another processor.
 
 | part     | what it does                                         | steps   | process | CPU time |
 |----------|------------------------------------------------------|---------|---------|----------|
