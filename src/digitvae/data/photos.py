@@ -1,8 +1,8 @@
 """From a photo or drawing of a digit to an image like those of MNIST.
 
-MNIST's digits are light strokes on black. Each was scaled, with its proportions, to fit a box of 20 x 20 pixels,
-and shifted by whole pixels until its centre of mass was at pixel (14, 14) of 28 x 28 (LeCun, Bottou, Bengio,
-Haffner, "Gradient-based learning applied to document recognition", 1998).
+MNIST's digits are light strokes on black. Each was scaled, with its proportions, to fit a box of 20 x 20
+pixels, and shifted by whole pixels until its centre of mass was at pixel (14, 14) of 28 x 28 (LeCun, Bottou,
+Bengio, Haffner, "Gradient-based learning applied to document recognition", 1998).
 
 Pillow, SciPy and scikit-image are imported on first use.
 """
@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from digitvae.data.arrays import Images, check_size
 from digitvae.data.image_files import decoding
-from digitvae.data.strokes import Floats, Strokes, find_strokes
+from digitvae.data.strokes import Floats, Strokes, cropped, find_strokes
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,8 +36,8 @@ _THINNEST = 1.5
 def read_photo(photo: Photo, image_shape: tuple[int, int] = (28, 28)) -> Images:
     """Turn a photo or drawing of one digit into an image like those of MNIST.
 
-    Size, colours, dark on light or light on dark, uneven light and shadows, the rotation that a camera notes in
-    the file, and transparency do not matter. The picture should show one digit on a plain ground, upright.
+    Size, colours, dark on light or light on dark, uneven light and shadows, the rotation that a camera notes
+    in the file, and transparency do not matter. The picture should show one digit on a plain ground, upright.
 
     Args:
         photo: the path of an image file; a Pillow image; or uint8 (height, width) grey levels or (height,
@@ -71,10 +71,11 @@ def _decoded(photo: Photo) -> tuple[str, Floats]:
         name = str(photo) if isinstance(photo, str | Path) else "picture"
         file = stack.enter_context(Path(photo).open("rb")) if isinstance(photo, str | Path) else None
         with decoding(name):
-            if file is not None:
-                image = Image.open(file)
+            image: Image.Image
+            if isinstance(photo, Image.Image):
+                image = photo
             else:
-                image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else photo
+                image = Image.fromarray(photo) if isinstance(photo, np.ndarray) else Image.open(file or photo)
             width, height = image.size
         if width * height > MAX_PIXELS:
             raise ValueError(
@@ -110,7 +111,7 @@ def _colours(image: Image.Image) -> Image.Image:
 
 
 def _opaque(image: Image.Image) -> Image.Image:
-    """Lay transparent parts on a ground: what most of the rest is, or, where strokes are alone, their contrary."""
+    """Fill transparent parts: like the median of the rest, or in contrast to strokes that are alone."""
     from PIL import Image
 
     if image.mode != "RGBA":
@@ -135,7 +136,8 @@ def _fitted(strokes: Strokes, image_shape: tuple[int, int]) -> Floats:
     missing = (_THINNEST * min(box) / 20 / scale - strokes.width) / 2
     if missing > 0:
         ink = np.pad(ink, math.ceil(missing))
-        ink = np.maximum(ink, np.clip(missing + 0.5 - distance_transform_edt(ink < 0.5), 0, 1))
+        # Grown by that, with edges of one pixel.
+        ink = cropped(np.maximum(ink, np.clip(missing + 1 - distance_transform_edt(ink < 0.5), 0, 1)))
         scale = min(box[0] / ink.shape[0], box[1] / ink.shape[1])
     size = [max(1, round(scale * side)) for side in ink.shape]
     # Means over pixels where they shrink, as in the making of MNIST; smooth where they grow.
