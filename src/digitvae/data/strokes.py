@@ -45,8 +45,8 @@ class Strokes(NamedTuple):
 def find_strokes(pixels: Floats) -> Strokes | None:
     """Find the strokes of the one digit that a picture shows.
 
-    The ground is what a morphological closing leaves: it follows slopes and edges of light, and
-    fills what is narrow. Ink is the share of the ground's light that is missing, so a shadow does not change it.
+    The ground is what a morphological closing leaves: it follows slopes and edges of light, and fills what
+    is narrow. Ink is the share of the ground's light that is missing, so a shadow does not change it.
 
     Args:
         pixels: float32 (height, width, channels), 0..255, one or three channels.
