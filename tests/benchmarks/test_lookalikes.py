@@ -34,10 +34,9 @@ def test_both_sets_are_read_with_their_labels(lookalikes):
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["garments", "folder"])
 def test_they_are_trained_on_from_the_command_line(lookalikes, python, data):
-    done = python(
-        *("-m", "digitvae", "train", "--data", data, "--recipe", "quick", "--epochs", 1, "--run", f"run-{data}"),
-        cwd=lookalikes,
-    )
+    arguments = ["--data", data, "--recipe", "quick", "--epochs", 1, "--run", "run"]
+    done = python("-m", "digitvae", "train", *arguments, cwd=lookalikes)
     assert done.returncode == 0, done.stderr
-    assert {path.name for path in (lookalikes / f"run-{data}").iterdir()} >= {"model.keras", "evaluation.json"}
-    assert list((lookalikes / f"run-{data}" / "figures").glob("*.png"))
+    run = lookalikes / "run"
+    assert {path.name for path in run.iterdir()} >= {"model.keras", "evaluation.json"}
+    assert list((run / "figures").glob("*.png"))
