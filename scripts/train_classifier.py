@@ -156,6 +156,7 @@ def train_network(train: Part, validation: Part, epochs: int, seed: int) -> kera
     """
     keras.utils.set_random_seed(seed)
     network = build_network(DTYPES[resolve_auto(Config()).precision])
+    network.jit_compile = compiles_with_xla()
     classifier = Classifier(network)
     learner = keras.Model(network.input, network.outputs[1])
     steps = -(-len(train.images) // BATCH_SIZE)

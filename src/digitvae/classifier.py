@@ -29,7 +29,6 @@ class Classifier:
     def __init__(self, network: keras.Model):
         self.network = network
         self.image_shape: tuple[int, int] = tuple(network.input_shape[1:])
-        network.jit_compile = compiles_with_xla()
 
     def features_and_probabilities(
         self, images: npt.ArrayLike, batch_size: int = 256
@@ -87,4 +86,5 @@ def read_classifier(path: Path) -> Classifier:
     except Exception as error:  # Keras raises various types for a missing or damaged archive
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"Expected a whole classifier file. Received: {path} ({reason})") from error
+    network.jit_compile = compiles_with_xla()
     return Classifier(network)

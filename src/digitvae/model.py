@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import keras
 import numpy as np
@@ -148,7 +148,7 @@ class VAE(keras.Model):
 
         Args:
             images: (n, height, width), integer 0..255; bool for bits that are drawn already; or float in
-                [0, 1]. Floats outside become NaN, so that no loss is finite with them.
+                [0, 1]. Values outside become NaN, so that no loss is finite with them.
         """
         dtype = keras.backend.standardize_dtype(images.dtype)
         x = ops.cast(images, "float32")
@@ -156,12 +156,12 @@ class VAE(keras.Model):
             return x
         if "float" not in dtype:
             x = x / 255.0
-        invalid = ops.logical_not(ops.logical_and(x >= 0, x <= 1)) if "float" in dtype else None
+        valid = None if dtype == "uint8" else ops.logical_and(x >= 0, x <= 1)
         if self.binarization == "dynamic":
             # x ~ Bernoulli(pixel / 255). The draw is below 1, so pixels of 0 and 255 stay as they are.
             uniform = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
             x = ops.cast(uniform < x, "float32")
-        return x if invalid is None else ops.where(invalid, float("nan"), x)
+        return x if valid is None else ops.where(valid, x, float("nan"))
 
     def posterior(self, x: Tensor) -> Gaussian:
         """Return q(z|x) for x float (n, height, width) in [0, 1]."""
@@ -223,6 +223,16 @@ class VAE(keras.Model):
         return super().test_on_batch(
             **checked_arguments(keras.Model.test_on_batch, self.image_shape, x, *args, **kwargs)
         )
+
+    def predict(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refuse: there is no one output of a VAE.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("Expected encode, reconstruct, decode or generate. Received: predict")
+
+    predict_on_batch = predict
 
     def encode(
         self, images: Any, batch_size: int = 256, sample: bool = False, seed: int = 0

@@ -64,7 +64,7 @@ def _look_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: a
 
     # Nats per image of the test set on fixed bits, and PCA to compare with.
     result = digitvae.evaluate(vae, dataset, seed=seed, progress=not arguments.no_progress_bar)
-    result["train_seconds"] = round(sum(history["seconds"]), 3)
+    result["train_seconds"] = round(sum(history.get("seconds", [])), 3)
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 3)
     run.write_json("evaluation.json", result)
 
