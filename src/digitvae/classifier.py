@@ -14,8 +14,7 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.data import as_images
-from digitvae.inputs import padded_batches
+from digitvae.inputs import checked_images, padded_batches
 from digitvae.model import compiles_with_xla
 
 
@@ -36,7 +35,7 @@ class Classifier:
         """Compute the features and class probabilities of images.
 
         Args:
-            images: uint8 (n, height, width), or any form that `digitvae.data.as_images` takes.
+            images: (n, height, width), in any form that `digitvae.inputs.checked_images` takes.
             batch_size: images per batch; it changes the result by rounding errors only.
 
         Returns:
@@ -46,12 +45,7 @@ class Classifier:
         Raises:
             ValueError: no images, images of another size, or a batch_size below 1.
         """
-        images = as_images(images)
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels, like those that the "
-                f"classifier was trained on. Received: {images.shape[1]}x{images.shape[2]}"
-            )
+        images = checked_images(images, self.image_shape)
         features, probabilities = (
             np.empty((len(images), output.shape[1]), "float32") for output in self.network.outputs
         )

@@ -10,6 +10,7 @@ import tempfile
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NoReturn
 
 from digitvae.config import BACKENDS, ConfigError
@@ -82,20 +83,15 @@ def start_backend(name: str | None) -> None:
         )
 
 
-def whole(text: str) -> int:
-    """Read a whole number from the command line."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"Expected a whole number. Received: {text}") from None
-
-
-def number(text: str) -> float:
+def number(text: str, kind: type[float] = float, name: str = "a number") -> float:
     """Read a number from the command line."""
     try:
-        return float(text)
+        return kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"Expected a number. Received: {text}") from None
+        raise argparse.ArgumentTypeError(f"Expected {name}. Received: {text}") from None
+
+
+whole = partial(number, kind=int, name="a whole number")
 
 
 def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
