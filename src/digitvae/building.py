@@ -64,7 +64,7 @@ def build(
     Args:
         config: what to build.
         image_shape: (height, width) of the images.
-        steps_per_epoch: batches an epoch, for the schedules of the learning rate and beta.
+        steps_per_epoch: batches per epoch, for the schedules of the learning rate and beta.
         images: training images, uint8 (n, height, width), from which data-dependent weights start.
 
     Raises:
