@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = train_network(train, validation, options.epochs, options.seed)
     seconds = time.monotonic() - started
 
-    # The file holds float32 weights and layers, whatever precision trained them, and no optimiser.
+    # The file holds float32 weights and layers, whatever precision trained them, and no optimizer.
     portable = build_network("float32")
     portable.set_weights(network.get_weights())
     with written_whole(options.output) as temporary:

@@ -94,7 +94,7 @@ def build(
 
 
 def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
-    """Give the model the optimiser that a config describes, its rate decaying to zero along a cosine."""
+    """Give the model the optimizer that a config describes, its rate decaying to zero along a cosine."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
     optimizer = Adam(rate) if config.optimizer == "adam" else Muon(rate, newton_schulz_dtype=config.precision)
     steps = steps_per_execution(keras.backend.backend(), config.architecture)

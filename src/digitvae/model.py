@@ -1,4 +1,4 @@
-"""The variational autoencoder: a Keras model composed of cells it knows only by what they do."""
+"""The variational autoencoder: a Keras model made of networks, a prior, a likelihood and an objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`digitvae evaluate`: full evaluations of runs and of anyone's samples, as a table, JSON and a page."""
+"""`digitvae evaluate`: full evaluations of runs and of any generator's samples, as table, JSON and page."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from digitvae.model import VAE
     from digitvae.report import ReportEntry
 
-HELP = "measure trained models, or anyone's samples, in full"
+HELP = "measure trained models, or any generator's samples, in full"
 DESCRIPTION = (
     "Measure trained models in full: likelihood, latent code, reconstructions and samples. Each run folder "
     "gets evaluation.json, report.html and figures; several runs are also put side by side."

@@ -1,4 +1,4 @@
-"""Scores of generated images, of any generator: distances of classifier features, and memorization."""
+"""Scores of generated images, of any generator: distances of classifier features, and memorisation."""
 
 from __future__ import annotations
 
