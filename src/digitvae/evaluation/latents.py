@@ -123,8 +123,7 @@ def _mismatch(vae: VAE, draws: np.ndarray, seed: int) -> dict[str, float | None]
     if len(draws) <= vae.latent_dim:
         return None
     found = metrics.aggregate_mismatch(vae.noise_from_latents(draws), seed)
-    names = ("gaussian_kl", "gaussian_kl_floor", "energy_distance", "energy_distance_floor")
-    return {name: found[name] if math.isfinite(found[name]) else None for name in names}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _label_scores(vae: VAE, dataset: Dataset, codes: np.ndarray, seed: int) -> dict[str, float | None]:
