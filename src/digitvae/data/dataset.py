@@ -42,7 +42,7 @@ class Dataset:
     Attributes:
         name: `"mnist"`, or the name of the file or folder.
         train_images: uint8 `(n, height, width)`, 0..255; validation images still among them.
-        train_labels: int64 `(n,)`, or None where there are none.
+        train_labels: int64 `(n,)`, -1 for an image without a label; or None where there are none.
         test_images: uint8 `(m, height, width)`.
         test_labels: int64 `(m,)`, or None.
         sha256: hex digest over shapes and values of all four; the same data have the same digest, whatever
@@ -112,7 +112,7 @@ def load_dataset(source: str | Path = _EMBEDDED) -> Dataset:
     """
     if source == _EMBEDDED:
         return Dataset(_EMBEDDED, *read_mnist("train"), *read_mnist("t10k"))
-    path = _existing_path(source)
+    path = existing_path(source)
     train, test = _read(path)
     if test is None:
         test = read_idx_test_file(path)
@@ -145,12 +145,16 @@ def read_images(source: str | Path) -> tuple[Images, Labels | None]:
     """
     if source == _EMBEDDED:
         return read_mnist("t10k")
-    train, test = _read(_existing_path(source))
+    train, test = _read(existing_path(source))
     return train if test is None else test
 
 
-def _existing_path(source: str | Path) -> Path:
-    """Return the path of a source; where nothing is there, say what could be."""
+def existing_path(source: str | Path) -> Path:
+    """Return the path of a source.
+
+    Raises:
+        FileNotFoundError: there is nothing; the message says what could be.
+    """
     path = Path(source).expanduser()
     # An empty string would be the current folder.
     if str(source) and path.exists():
