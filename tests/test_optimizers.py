@@ -42,7 +42,7 @@ def test_singular_values_come_near_1_and_directions_stay(rng, shape):
     np.testing.assert_allclose(in_old_directions, np.diag(values), atol=1e-4)
 
 
-def test_products_in_bfloat16_turn_no_direction(rng):
+def test_products_in_bfloat16_turn_no_direction(with_bfloat16, rng):
     matrix = ops.convert_to_tensor(rng.normal(size=(1, 40, 24)).astype("float32"))
     exact, coarse = (ops.convert_to_numpy(orthogonalised(matrix, 3, d))[0] for d in ("float32", "bfloat16"))
     assert coarse.dtype == np.float32
