@@ -30,8 +30,8 @@ def cpu_flags() -> set[str]:
 def tensorflow_bfloat16() -> Literal["fast", "slow", "fatal"]:
     """Return how TensorFlow multiplies in bfloat16 here: with instructions for it, slowly, or not at all.
 
-    TensorFlow leaves these products to oneDNN wherever the processor has AVX-512, also where oneDNN is limited
-    to older instructions and has none: the process ends with oneDNN's error.
+    TensorFlow leaves these products to oneDNN wherever the processor has AVX-512. Where oneDNN is limited to
+    older instructions, it has no such products, and the process ends with its error.
     """
     flags, limit = cpu_flags(), os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper()
     if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0":
