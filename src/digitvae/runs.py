@@ -275,7 +275,7 @@ def find_run(name: str | Path) -> Run:
     """Find the run that a user names.
 
     Args:
-        name: "latest" for the newest run in `runs/`; the name of a shipped model, or an alias; any other text,
+        name: "latest" for the newest run in `runs/`; the name of a shipped model, or an alias; all other text,
             and any `Path`, is a run folder: `./latest` is the folder of that name.
 
     Raises:
