@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
 """Folders of trained models that come with the package: runs without a checkpoint."""
-ALIASES = {"best": "mnist"}
+ALIASES: dict[str, str] = {}
 """Other names of shipped models: the one that was shipped first was called best."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
@@ -275,7 +275,7 @@ def find_run(name: str | Path) -> Run:
     """Find the run that a user names.
 
     Args:
-        name: "latest" for the newest run in `runs/`; the name of a shipped model, or an alias; all other text,
+        name: "latest" for the newest run in `runs/`; the name of a shipped model; all other text,
             and any `Path`, is a run folder: `./latest` is the folder of that name.
 
     Raises:
