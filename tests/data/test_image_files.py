@@ -176,7 +176,7 @@ def test_anything_beside_train_is_refused(tmp_path, make_images, save_png, refus
     save_png(tmp_path / "train" / "a.png", image)
     save_png(tmp_path / "valid" / "a.png", image)
     save_png(tmp_path / "b.png", image)
-    with refused(ValueError, "train and test", f"{tmp_path} with valid, b.png"):
+    with refused(ValueError, "train and test", f"{tmp_path}, which also contains valid, b.png"):
         load_dataset(tmp_path)
 
 

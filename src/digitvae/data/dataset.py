@@ -112,7 +112,7 @@ def load_dataset(source: str | Path = _EMBEDDED) -> Dataset:
     """
     if source == _EMBEDDED:
         return Dataset(_EMBEDDED, *read_mnist("train"), *read_mnist("t10k"))
-    path = _existing_path(source)
+    path = existing_path(source)
     train, test = _read(path)
     if test is None:
         test = read_idx_test_file(path)
@@ -145,12 +145,16 @@ def read_images(source: str | Path) -> tuple[Images, Labels | None]:
     """
     if source == _EMBEDDED:
         return read_mnist("t10k")
-    train, test = _read(_existing_path(source))
+    train, test = _read(existing_path(source))
     return train if test is None else test
 
 
-def _existing_path(source: str | Path) -> Path:
-    """Return the path of a source; where nothing is there, say what could be."""
+def existing_path(source: str | Path) -> Path:
+    """Return the path of a source.
+
+    Raises:
+        FileNotFoundError: there is nothing; the message says what could be.
+    """
     path = Path(source).expanduser()
     # An empty string would be the current folder.
     if str(source) and path.exists():

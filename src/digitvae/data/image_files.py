@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +70,41 @@ def read_image_folder(folder: Path) -> Source:
     return Source(train, _read_groups(test_groups, labels, subfolders["test"]) if test_groups else None)
 
 
+def list_image_files(folder: Path) -> list[Path]:
+    """Return the files that `read_image_folder` reads, in its order; of `train` and `test` those of `test`.
+
+    Raises:
+        ValueError: if there are none, or they are both in the folder and in its sub-folders.
+    """
+    parts = {entry.name.lower(): entry for entry in _subfolders(folder)}
+    groups = _group(parts.get("test", parts["train"]) if "train" in parts else folder)
+    return [file for group in groups.values() for file in group]
+
+
+@contextmanager
+def decoding(name: object) -> Iterator[None]:
+    """Turn whatever Pillow raises into one line, and silence it otherwise.
+
+    Raises:
+        ValueError: from the block, for an image that is damaged, no image, or huge.
+    """
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Pillow may warn about a damaged file before it fails; the one line of the error is enough.
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        except Image.DecompressionBombError as error:
+            raise ValueError(
+                f"Expected an image that needs less memory. Received: {name} ({error})"
+            ) from error
+        except Exception as error:  # the type depends on the format and the damage
+            raise ValueError(
+                f"Expected a readable image file. Received: {name}, which cannot be decoded"
+            ) from error
+
+
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
@@ -124,13 +161,9 @@ def _read_grey(path: Path) -> Images:
     """Decode one image file to uint8 `(height, width)`."""
     from PIL import Image
 
-    with path.open("rb") as file, warnings.catch_warnings():
-        # Pillow may warn about a damaged file before it fails; the one line of the error is enough.
-        warnings.simplefilter("ignore")
-        try:
+    with path.open("rb") as file:
+        with decoding(path):
             image = Image.open(file)
-        except Exception as error:  # the type depends on the format and the damage
-            raise _undecodable(path) from error
         # The header states the size: a huge image is rejected before it is decoded.
         height, width = image.height, image.width
         check_size(height, width, f"{path} with {height}x{width} (height x width)")
@@ -139,18 +172,12 @@ def _read_grey(path: Path) -> Images:
             raise ValueError(
                 f"Expected an image of 8 bits per channel. Received: {path} with mode={image.mode}"
             )
-        transparency = "A" in image.getbands() or "transparency" in image.info
-        try:
+        with decoding(path):
+            transparency = image.has_transparency_data
             # Through RGBA if there is transparency, which may be in a palette.
             pixels = image.convert("RGBA") if transparency else image
             grey = np.array(pixels.convert("L"), np.uint8)
-        except Exception as error:
-            raise _undecodable(path) from error
     if transparency and np.asarray(pixels)[..., 3].min() < 255:
         # The grey level of a transparent pixel is arbitrary: black strokes on transparent black would vanish.
         raise ValueError(f"Expected an image without transparent parts. Received: {path}, which has some")
     return grey
-
-
-def _undecodable(path: Path) -> ValueError:
-    return ValueError(f"Expected a readable image file. Received: {path}, which cannot be decoded")
