@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import tempfile
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from digitvae.config import BACKENDS, ConfigError
-from digitvae.speed.process import fewer_imports
 
 
 class Parser(argparse.ArgumentParser):
@@ -43,6 +39,11 @@ def start_backend(name: str | None) -> None:
     Raises:
         ConfigError: the backend is not installed, or Keras runs on another one already.
     """
+    import logging
+    import tempfile
+
+    from digitvae.speed.process import fewer_imports
+
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
     # Without the variable Keras may read its choice from a file in the user's home.
@@ -98,6 +99,39 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"Expected a number. Received: {text}") from None
 
 
+def from_one(text: str) -> int:
+    """Read a whole number of at least 1 from the command line."""
+    return _at_least(1, text)
+
+
+def from_zero(text: str) -> int:
+    """Read a whole number of at least 0 from the command line."""
+    return _at_least(0, text)
+
+
+def above_zero(text: str) -> float:
+    """Read a finite number above 0 from the command line."""
+    value = number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"Expected a number above 0. Received: {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1 from the command line."""
+    value = number(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"Expected a number from 0 to 1. Received: {text}")
+    return value
+
+
+def _at_least(least: int, text: str) -> int:
+    value = whole(text)
+    if value < least:
+        raise argparse.ArgumentTypeError(f"Expected a whole number of at least {least}. Received: {text}")
+    return value
+
+
 def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
     """Turn exceptions into one line on stderr and an exit code."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
@@ -121,6 +155,8 @@ def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
 
 def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exc()
     line = " ".join(message.split())
     print(f"digitvae: {'' if code == 130 else 'error: '}{line}", file=sys.stderr)

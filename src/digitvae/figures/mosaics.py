@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digitvae.figures.canvas import LABEL_SIZE, MUTED, note, style, text_width
-from digitvae.figures.tiles import as_pixels, compose, draw
+from digitvae.figures.tiles import as_pixels, compose, draw, near_square, split_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -17,23 +17,6 @@ if TYPE_CHECKING:
 
 
 TICK_ROOM = 0.42  # inches between the ticks of a latent plane, enough for a label
-
-
-def _columns(n: int, height: int, width: int) -> int:
-    """Choose the columns of a near-square grid: preferably wide, and with a well-filled last row."""
-
-    def cost(columns: int) -> float:
-        rows = math.ceil(n / columns)
-        shape = math.log(columns * width / (rows * height))
-        empty = (rows * columns - n) / columns
-        return max(0.6 * shape, -shape) + 1.1 * empty
-
-    return min(range(1, n + 1), key=cost)
-
-
-def _rows(images: NDArray[np.uint8], columns: int) -> list[NDArray[np.uint8]]:
-    """Split images into rows."""
-    return [images[start : start + columns] for start in range(0, len(images), columns)]
 
 
 def samples(
@@ -51,7 +34,7 @@ def samples(
     """
     pixels = as_pixels(images, "n, height, width")
     with style():
-        return draw(compose(_rows(pixels, columns or _columns(*pixels.shape))), title)[0]
+        return draw(compose(split_rows(pixels, columns or near_square(*pixels.shape))), title)[0]
 
 
 def latent_grid(
@@ -214,7 +197,9 @@ def _pairs(arguments: dict[str, ArrayLike], names: tuple[str, str], title: str) 
     # Up to 50 pairs have ten columns, more of them form about a square.
     across = max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0))
     across = math.ceil(n / math.ceil(n / across))
-    rows = [row for pair in zip(_rows(above, across), _rows(below, across), strict=True) for row in pair]
+    rows = [
+        row for pair in zip(split_rows(above, across), split_rows(below, across), strict=True) for row in pair
+    ]
     mosaic = compose(rows, breaks=(range(2, len(rows), 2), ()))
     with style():
         figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)
