@@ -60,8 +60,8 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
     """Give a temporary folder to write files to, and put it in place when the block ends well.
 
     Args:
-        path: where the folder shall be: a new one, whose parent must exist, or an empty one. Temporary folders
-            that killed writers of the same folder left there are removed.
+        path: where the folder shall be: a new one, whose parent must exist, or an empty one. Temporary
+            folders that killed writers of the same folder left there are removed.
 
     Yields:
         A folder on the same disk. It is gone when the block raises.

@@ -81,7 +81,7 @@ def check_target(text: str, kinds: Sequence[str]) -> Target:
 
     Raises:
         ConfigError: another ending.
-        OSError: the folder around it is missing or not writable, or there is something that it cannot replace.
+        OSError: the folder around it is missing or not writable, or it would replace something else.
     """
     path = Path(text)
     kind = FOLDER if text.endswith("/") or not path.suffix else path.suffix.lower()

@@ -7,7 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from digitvae.config import BACKENDS, ConfigError
 
@@ -123,6 +123,11 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"Expected a number from 0 to 1. Received: {text}")
     return value
+
+
+def list_of(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """Return a reader of such values with commas between them."""
+    return lambda text: [read(part) for part in text.split(",")]
 
 
 def _at_least(least: int, text: str) -> int:

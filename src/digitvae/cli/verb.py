@@ -15,6 +15,7 @@ from digitvae.cli.common import above_zero, add_common_arguments, from_zero, sta
 
 PICTURES = (".png", ".gif", ".webp", ".npz", "/")
 TABLES = (".csv", ".npz")
+INPUTS = "files or photos, folders, .npy, .npz or IDX files, or test digits as mnist:17 or mnist:20-29"
 _FORMS = {
     ".png": "a picture",
     ".gif": "or .webp an animation",
@@ -110,7 +111,7 @@ class Verb:
             parser.add_argument(
                 "--raw",
                 action="store_true",
-                help="take image files as they are: light on black, of the model's size; no search for strokes",
+                help="take image files as they are: light on black, of the model's size",
             )
             parser.add_argument(
                 "--show-input", action="store_true", help="also write what the model sees, as OUT-input.png"
@@ -154,15 +155,9 @@ class Verb:
                 print(f"Written: {written.path}")
 
 
-def add_inputs(parser: argparse.ArgumentParser, text: str = "") -> None:
+def add_inputs(parser: argparse.ArgumentParser) -> None:
     """Add the positional argument of images."""
-    parser.add_argument(
-        "inputs",
-        nargs="+",
-        metavar="IMAGE",
-        help=f"{text}image files or photos, folders, IDX, .npy or .npz files, or test digits: "
-        "mnist, mnist:17, mnist:20-29",
-    )
+    parser.add_argument("inputs", nargs="+", metavar="IMAGE", help=f"images: {INPUTS}")
 
 
 def add_label(parser: argparse._ActionsContainer, text: str) -> None:
