@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from digitvae.inputs import label_weights
+from digitvae.rows import label_weights
 
 pytestmark = pytest.mark.backend
 

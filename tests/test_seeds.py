@@ -31,7 +31,7 @@ def test_streams_of_other_paths_and_seeds_are_other_streams():
 
 
 def test_networks_and_priors_of_two_seeds_share_no_weights(tiny):
-    from digitvae.distributions import CouplingFlow
+    from digitvae.couplings import CouplingFlow
 
     def kernels(seed):
         return [w.numpy() for w in CouplingFlow(40, 8, 128, seed=seed).weights if w.shape == (128, 128)]

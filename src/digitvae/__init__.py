@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from digitvae.gallery import draw_evaluation, draw_figures
     from digitvae.latent import interpolate, noise_plane
     from digitvae.model import VAE
-    from digitvae.runs import Run, find_run, load
+    from digitvae.runs import Run, find_run, load, load_light
     from digitvae.training import resume, train
 
 __version__ = "0.1.0"
@@ -27,7 +27,7 @@ _HOMES = {
     "data": ("Dataset", "fixed_bits", "load_dataset", "read_images", "split_validation"),
     "building": ("build",),
     "model": ("VAE",),
-    "runs": ("Run", "find_run", "load"),
+    "runs": ("Run", "find_run", "load", "load_light"),
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
     "latent": ("interpolate", "noise_plane"),
@@ -54,6 +54,7 @@ __all__ = [
     "interpolate",
     "load",
     "load_dataset",
+    "load_light",
     "noise_plane",
     "read_images",
     "resolve",

@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae.data import as_images
-from digitvae.inputs import padded_batches
 from digitvae.model import compiles_with_xla
+from digitvae.rows import padded_batches
 
 
 class Classifier:

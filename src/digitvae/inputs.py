@@ -11,31 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from digitvae.data import as_images
+from digitvae.rows import checked_images
 
 Convert = Callable[[Any], np.ndarray]
-
-
-def checked_images(images: Any, image_shape: tuple[int, int]) -> np.ndarray:
-    """Bring images to uint8.
-
-    Args:
-        images: an array, a list or a tensor of any backend, in any form that `digitvae.data.as_images` takes.
-        image_shape: (height, width) that they must have.
-
-    Returns:
-        uint8 (n, height, width), 0..255.
-
-    Raises:
-        ValueError: images of another size, or not images at all.
-    """
-    images = as_images(keras.ops.convert_to_numpy(images) if keras.ops.is_tensor(images) else images)
-    if images.shape[1:] != image_shape:
-        raise ValueError(
-            f"Expected images of {image_shape[0]}x{image_shape[1]} pixels. "
-            f"Received: {images.shape[1]}x{images.shape[2]}"
-        )
-    return images
 
 
 def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
@@ -100,60 +78,6 @@ def checked_arguments(
             # Without labels Keras drops the weights and says nothing.
             given["y"] = np.full(len(given["x"]), -1, "int32")
     return given
-
-
-def label_weights(labels: Any, count: int, rows: int) -> np.ndarray:
-    """Bring labels to weights of the labels.
-
-    Args:
-        labels: whole numbers (rows,) from 0 to count - 1; or weights, float (rows, count), not negative and
-            with sums of 1.
-        count: number of labels.
-        rows: how many there must be.
-
-    Returns:
-        float32 (rows, count): for a label, a one in its column and zeros elsewhere.
-
-    Raises:
-        ValueError: labels of another shape or kind, or outside of the range.
-    """
-    labels = np.asarray(labels)
-    if labels.shape == (rows,) and np.issubdtype(labels.dtype, np.integer):
-        outside = labels[(labels < 0) | (labels >= count)]
-        if outside.size:
-            raise ValueError(f"Expected labels from 0 to {count - 1}. Received: {outside[0]}")
-        return np.eye(count, dtype="float32")[labels]
-    if labels.shape != (rows, count) or not np.issubdtype(labels.dtype, np.floating):
-        raise ValueError(
-            f"Expected labels, whole numbers of shape ({rows},), or weights of shape ({rows}, {count}). "
-            f"Received: {labels.dtype}, shape={labels.shape}"
-        )
-    if not (labels >= 0).all() or not np.allclose(labels.sum(axis=1), 1, atol=1e-4):
-        raise ValueError("Expected weights of labels from 0 with sums of 1. Received: others")
-    return labels.astype("float32")
-
-
-def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
-    """Cut into batches of one shape, the last one padded, so that functions compile once.
-
-    Args:
-        values: (n, ...).
-        size: rows of a batch; fewer where there are few values.
-
-    Yields:
-        Which rows a batch holds, and the batch.
-
-    Raises:
-        ValueError: a size below 1.
-    """
-    if size < 1:
-        raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={size}")
-    # Few shapes, so that few functions are compiled, yet one image does not cost as much as a full batch.
-    size = min(size, next((small for small in (1, 16) if len(values) <= small), size))
-    for start in range(0, len(values), size):
-        batch = values[start : start + size]
-        padding = [(0, size - len(batch))] + [(0, 0)] * (values.ndim - 1)
-        yield slice(start, start + len(batch)), np.pad(batch, padding) if len(batch) < size else batch
 
 
 def _checked_batch(images: Any, image_shape: tuple[int, int]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -11,8 +11,9 @@ import numpy.typing as npt
 from keras import ops
 
 from digitvae import seeds
+from digitvae.codec import Codec
 from digitvae.distributions import Distribution, Gaussian, LabelledFlow, Likelihood, Tensor
-from digitvae.inputs import checked_arguments, checked_images, label_weights, padded_batches
+from digitvae.inputs import checked_arguments
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
 from digitvae.speed.on_jax import looped_train_function
@@ -35,7 +36,7 @@ class Draws(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("digitvae")
-class VAE(keras.Model):
+class VAE(Codec, keras.Model):
     """A VAE with a diagonal Gaussian posterior (Kingma & Welling 2013).
 
     Where the prior depends on labels, `fit` takes them as `y`, -1 for an image without one, and maximises the
@@ -208,7 +209,7 @@ class VAE(keras.Model):
         params = self.decoder(ops.reshape(z, (-1, self.latent_dim)))
         return ops.reshape(params, (-1, z.shape[1], *params.shape[1:]))
 
-    # What users call: arrays in, arrays out, a batch at a time.
+    # What users call to train and to measure; the rest is in `Codec`.
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train on images; as `keras.Model.fit`.
@@ -260,261 +261,19 @@ class VAE(keras.Model):
             **checked_arguments(keras.Model.test_on_batch, self.image_shape, x, *args, **kwargs)
         )
 
-    def encode(
-        self, images: Any, batch_size: int = 256, sample: bool = False, seed: int = 0
-    ) -> npt.NDArray[np.float32]:
-        """Compress images to latents.
+    # What computes for `Codec`.
 
-        Args:
-            images: (n, height, width): uint8 0..255, bool, or float in [0, 1]; array, tensor or list.
-            batch_size: images at a time.
-            sample: draw from the posterior instead of taking its mean.
-            seed: seed of the draw.
+    def _encoded(self, x: npt.NDArray[np.float32]) -> np.ndarray:
+        return self.encoder.predict_on_batch(x)
 
-        Returns:
-            float32 (n, latent_dim).
+    def _decoded(self, z: npt.NDArray[np.float32]) -> np.ndarray:
+        return self.decoder.predict_on_batch(z)
 
-        Raises:
-            ValueError: images of another size, or not images at all.
-        """
-        mean, log_scale = self.encode_posterior(images, batch_size)
-        if not sample:
-            return mean
-        noise = seeds.stream(seed, "posterior").standard_normal(mean.shape, "float32")
-        return np.asarray(mean + np.exp(log_scale) * noise, "float32")
+    def _prior(self) -> Distribution | LabelledFlow:
+        return self.prior.distribution(self.posterior)
 
-    def encode_posterior(
-        self, images: Any, batch_size: int = 256
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """Compress images to the parameters of the posterior q(z|x).
-
-        Args:
-            images: as in `encode`.
-            batch_size: images at a time.
-
-        Returns:
-            Mean and natural logarithm of the standard deviation, both float32 (n, latent_dim).
-
-        Raises:
-            ValueError: images of another size, or not images at all.
-        """
-        images = checked_images(images, self.image_shape)
-        outputs = np.empty((len(images), 2 * self.latent_dim), "float32")
-        for rows, batch in padded_batches(images, batch_size):
-            values = self.encoder.predict_on_batch(batch.astype("float32") / 255)
-            outputs[rows] = values[: rows.stop - rows.start]
-        mean, log_scale = (np.ascontiguousarray(part) for part in np.split(outputs, 2, axis=1))
-        return mean, log_scale
-
-    def decode(
-        self,
-        latents: npt.ArrayLike,
-        batch_size: int = 256,
-        pixels: Literal["mean", "sample"] = "mean",
-        seed: int = 0,
-    ) -> npt.NDArray[np.uint8]:
-        """Turn latents into images.
-
-        Args:
-            latents: float (n, latent_dim).
-            batch_size: latents at a time.
-            pixels: "mean" for the mean of p(x|z), "sample" for a draw from it.
-            seed: seed of the draw.
-
-        Returns:
-            uint8 (n, height, width).
-
-        Raises:
-            ValueError: latents of another shape, or not finite; or `pixels` is neither.
-        """
-        if pixels not in ("mean", "sample"):
-            raise ValueError(f"Expected pixels to be mean or sample. Received: pixels={pixels}")
-        latents = self._checked_latents(latents)
-        images = np.empty((len(latents), *self.image_shape), "uint8")
-        uniforms = seeds.stream(seed, "pixels")
-        for rows, batch in padded_batches(latents, batch_size):
-            count = rows.stop - rows.start
-            params = self.decoder.predict_on_batch(batch)[:count]
-            likelihood = self.likelihood(ops.convert_to_tensor(params))
-            if pixels == "mean":
-                values = likelihood.mean
-            else:
-                values = likelihood.sample(uniforms.random((count, *self.image_shape, 2), "float32"))
-            images[rows] = np.rint(ops.convert_to_numpy(values) * 255)
-        return images
-
-    def reconstruct(self, images: Any, batch_size: int = 256) -> npt.NDArray[np.uint8]:
-        """Encode to the posterior mean and decode to the mean of p(x|z).
-
-        Args:
-            images: as in `encode`.
-            batch_size: images at a time.
-
-        Returns:
-            uint8 (n, height, width).
-        """
-        return self.decode(self.encode(images, batch_size), batch_size)
-
-    def generate(
-        self,
-        n: int,
-        seed: int = 0,
-        batch_size: int = 256,
-        pixels: Literal["mean", "sample"] = "mean",
-        labels: npt.ArrayLike | None = None,
-        temperature: float = 1.0,
-    ) -> npt.NDArray[np.uint8]:
-        """Draw new images: u ~ N(0, I), z = T(u), then p(x|z).
-
-        Args:
-            n: how many; the first m of n are those of `generate(m)` with the same seed.
-            seed: seed of the noise, which is the same on every backend.
-            batch_size: images at a time.
-            pixels: as in `decode`.
-            labels: a label for all, or one for each, (n,), for a prior that depends on them; by default they
-                are drawn from p(y).
-            temperature: factor of the noise; below 1 images are more typical and less varied.
-
-        Returns:
-            uint8 (n, height, width).
-
-        Raises:
-            ValueError: n is not a whole number of at least 1, `pixels` is unknown, the temperature is not
-                above 0, or labels that the model does not have.
-        """
-        if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
-            raise ValueError(f"Expected n to be a whole number of at least 1. Received: n={n}")
-        if not 0 < temperature < np.inf:
-            raise ValueError(f"Expected a temperature above 0. Received: temperature={temperature}")
-        if labels is not None:
-            labels = np.broadcast_to(np.asarray(labels), (n,)) if np.ndim(labels) == 0 else labels
-        elif self.labels:
-            labels = self.draw_labels(n, seed)
-        noise = temperature * seeds.stream(seed, "prior").standard_normal((n, self.latent_dim), "float32")
-        return self.decode(self.latents_from_noise(noise, labels), batch_size, pixels, seed)
-
-    def draw_labels(self, n: int, seed: int = 0) -> npt.NDArray[np.int64]:
-        """Draw labels from p(y), int64 (n,); the first m of n are those of `draw_labels(m)`.
-
-        Raises:
-            ValueError: the model's prior does not depend on labels.
-        """
-        shares = np.cumsum(self.label_shares())
-        uniform = seeds.stream(seed, "labels").random(n)
-        return np.minimum(np.searchsorted(shares, uniform, side="right"), self.labels - 1)
-
-    def label_shares(self) -> npt.NDArray[np.float64]:
-        """Return p(y), float64 (labels,).
-
-        Raises:
-            ValueError: the model's prior does not depend on labels.
-        """
-        self._check_labelled()
-        logits = ops.convert_to_numpy(self.prior.logits).astype("float64")
-        return np.exp(logits) / np.exp(logits).sum()
-
-    def label_probabilities(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Return p(y|z) by Bayes' rule.
-
-        Args:
-            latents: float (n, latent_dim).
-
-        Returns:
-            float32 (n, labels), rows that sum to 1.
-
-        Raises:
-            ValueError: latents of another shape, or the model's prior does not depend on labels.
-        """
-        self._check_labelled()
-        prior: Any = self.prior
-        # p(y|z) = p(y) p(z|y) / sum_y' p(y') p(z|y')
-        return self._mapped(
-            lambda z: ops.softmax(prior.distribution(self.posterior).log_joint(z), axis=-1),
-            self._checked_latents(latents),
-        )
-
-    def latents_from_noise(
-        self, noise: npt.ArrayLike, labels: npt.ArrayLike | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Map the prior's base noise u to latents z.
-
-        Args:
-            noise: float (n, latent_dim).
-            labels: whole numbers (n,); or weights of the labels, float (n, labels), for maps between those of
-                several labels. Required where the prior depends on labels.
-
-        Returns:
-            float32 (n, latent_dim).
-
-        Raises:
-            ValueError: noise or labels of another shape, or labels that the model does not have.
-        """
-        noise = self._checked_latents(noise)
-        if labels is None and self.labels:
-            raise ValueError("Expected labels, on which the model's prior depends. Received: labels=None")
-        weights = self._weights(labels, noise)
-        return self._mapped(lambda u, *w: self._given(*w).from_noise(u), noise, *weights)
-
-    def noise_from_latents(
-        self, latents: npt.ArrayLike, labels: npt.ArrayLike | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Map latents z to the prior's base noise u.
-
-        Args:
-            latents: float (n, latent_dim).
-            labels: as in `latents_from_noise`; by default the most probable one of each where the prior
-                depends on labels.
-
-        Returns:
-            float32 (n, latent_dim).
-
-        Raises:
-            ValueError: latents or labels of another shape, or labels that the model does not have.
-        """
-        latents = self._checked_latents(latents)
-        if labels is None and self.labels:
-            labels = self.label_probabilities(latents).argmax(axis=1)
-        return self._mapped(
-            lambda z, *w: self._given(*w).to_noise(z), latents, *self._weights(labels, latents)
-        )
-
-    def _given(self, *weights: Tensor) -> Distribution:
-        """Return the prior, or p(z|y) for weights of the labels."""
-        prior = self.prior.distribution(self.posterior)
-        return prior.given(*weights) if isinstance(prior, LabelledFlow) else prior
-
-    def _weights(self, labels: npt.ArrayLike | None, rows: np.ndarray) -> list[npt.NDArray[np.float32]]:
-        if labels is None:
-            return []
-        self._check_labelled()
-        return [label_weights(labels, self.labels, len(rows))]
-
-    def _check_labelled(self) -> None:
-        if not self.labels:
-            raise ValueError(
-                "Expected a model that was trained with labels. Received: one whose prior depends on none"
-            )
-
-    def _mapped(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> npt.NDArray[np.float32]:
-        """Apply a function of tensors to the rows of arrays, a batch at a time."""
-        out = None
-        for (rows, first), *others in zip(*(padded_batches(a, 4096) for a in arrays), strict=True):
-            batch = [ops.convert_to_tensor(values) for values in (first, *(values for _, values in others))]
-            found = ops.convert_to_numpy(function(*batch))
-            if out is None:
-                out = np.empty((len(arrays[0]), *found.shape[1:]), "float32")
-            out[rows] = found[: rows.stop - rows.start]
-        return np.empty_like(arrays[0]) if out is None else out
-
-    def _checked_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        latents = np.asarray(latents, "float32")
-        if latents.ndim != 2 or latents.shape[1] != self.latent_dim:
-            raise ValueError(
-                f"Expected latents of shape (n, {self.latent_dim}). Received: shape={latents.shape}"
-            )
-        if not np.isfinite(latents).all():
-            raise ValueError("Expected finite latents. Received: NaN or infinite values")
-        return latents
+    def _run(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> np.ndarray:
+        return ops.convert_to_numpy(function(*map(ops.convert_to_tensor, arrays)))
 
     # Saving.
 

@@ -15,8 +15,8 @@ import numpy as np
 from keras import ops
 
 from digitvae import seeds
+from digitvae.couplings import CouplingFlow
 from digitvae.distributions import (
-    CouplingFlow,
     Distribution,
     FlowDistribution,
     Gaussian,
@@ -194,12 +194,12 @@ class FlowPrior(Prior):
     def distribution(self, encode: Encode) -> FlowDistribution | LabelledFlow:
         """Return the flow's density; `encode` is not used."""
         if not self.labels and self.components == 1:
-            return FlowDistribution(self.flow)
+            return FlowDistribution(self.flow.map)
         logits = ops.convert_to_tensor(self.logits)
         base = Gaussian(self.means, self.log_scales)
         if self.labels:
-            return LabelledFlow(self.flow, base, ops.log_softmax(logits))
-        return FlowDistribution(self.flow, GaussianMixture(logits, base))
+            return LabelledFlow(self.flow.map, base, ops.log_softmax(logits))
+        return FlowDistribution(self.flow.map, GaussianMixture(logits, base))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""

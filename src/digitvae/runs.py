@@ -21,6 +21,7 @@ from digitvae.files import read_json, written_whole
 
 if TYPE_CHECKING:
     from digitvae.data import Dataset
+    from digitvae.light import LightVAE
     from digitvae.model import VAE
 
 RUNS = Path("runs")
@@ -219,6 +220,17 @@ class Run:
         vae.compile(optimizer=keras.optimizers.Adam(), jit_compile=vae.encoder.jit_compile)
         return vae
 
+    def load_light(self) -> LightVAE:
+        """Read `model.keras` without Keras, for all but training and measuring.
+
+        Raises:
+            NeedsKeras: a `ValueError`: a model that only Keras can run.
+            ValueError: the file is missing or damaged.
+        """
+        from digitvae.light import read_model
+
+        return read_model(self.folder / "model.keras")
+
     def save_checkpoint(self, epoch: int, variables: list[Any]) -> None:
         """Write all that a resume needs.
 
@@ -290,6 +302,19 @@ def load(name: str | Path) -> VAE:
         ValueError: as `find_run`, or the model is missing or damaged.
     """
     return find_run(name).load_model()
+
+
+def load_light(name: str | Path) -> LightVAE:
+    """Load the model of a run without Keras: it starts at once, and does all but train and measure.
+
+    Args:
+        name: as for `find_run`.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ValueError: as `load`; or, as `digitvae.light.NeedsKeras`, a model that only Keras can run.
+    """
+    return find_run(name).load_light()
 
 
 def shipped_models() -> list[str]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from digitvae.distributions import CouplingFlow, FlowDistribution
+from digitvae.couplings import CouplingFlow
+from digitvae.distributions import FlowDistribution
 
 pytestmark = pytest.mark.backend
 

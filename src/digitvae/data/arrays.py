@@ -69,7 +69,7 @@ def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
     """
     try:
         # Tensors of PyTorch that carry a gradient give no array by themselves.
-        images = np.asarray(array.detach() if hasattr(array, "detach") else array)
+        images = np.asarray(array.detach().cpu() if hasattr(array, "detach") else array)
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             "Expected an array of images that all have one size. "

@@ -1,7 +1,7 @@
 """Probability distributions: densities, maps from noise, and nothing about networks or training."""
 
 from digitvae.distributions.base import Distribution, Tensor
-from digitvae.distributions.flows import CouplingFlow, FlowDistribution, LabelledFlow
+from digitvae.distributions.flows import Flow, FlowDistribution, LabelledFlow
 from digitvae.distributions.gaussian import Gaussian, GaussianMixture
 from digitvae.distributions.likelihoods import (
     Bernoulli,
@@ -13,9 +13,9 @@ from digitvae.distributions.likelihoods import (
 __all__ = [
     "Bernoulli",
     "ContinuousBernoulli",
-    "CouplingFlow",
     "DiscretisedLogisticMixture",
     "Distribution",
+    "Flow",
     "FlowDistribution",
     "Gaussian",
     "GaussianMixture",

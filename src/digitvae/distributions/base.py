@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol, TypeAlias
 
-from keras import ops
+from digitvae.distributions.operations import ops
 
 # A tensor of whichever backend runs; Keras has no common type for them.
 Tensor: TypeAlias = Any

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from typing import final
 
-from keras import ops
-
 from digitvae.distributions.base import Tensor, as_float32
+from digitvae.distributions.operations import ops
 
 _LOG_2PI = math.log(2 * math.pi)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import final
 
-from keras import ops
-
 from digitvae.distributions.base import Tensor, as_float32
+from digitvae.distributions.operations import ops
 
 # Below it the closed form of log(sinh(t) / t) loses digits by cancellation; up to it the series is accurate.
 _SERIES_BELOW = 0.25

@@ -1,0 +1,112 @@
+"""The weights of a flow, as a Keras layer; what it computes is in `distributions.flows`."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import keras
+
+from digitvae import seeds
+from digitvae.distributions import Flow, Tensor
+from digitvae.distributions.flows import split
+
+
+@final
+@keras.saving.register_keras_serializable("digitvae")
+class CouplingFlow(keras.layers.Layer):
+    """A `Flow` with weights that can be trained; a new one is the identity.
+
+    The layer has no `call`: use `forward` and `inverse`. It holds all its weights from the start and computes
+    in float32 under any dtype policy.
+
+    Args:
+        latent_dim: number of coordinates, at least 2.
+        couplings: number of affine couplings, at least 2 for every coordinate to be moved by some other.
+        hidden: units in each of the two hidden layers of a coupling's network.
+        seed: makes the initial weights repeatable; None draws them from Keras' global seed.
+        labels: number of labels on which the map depends; 0 for a map that depends on none.
+        **kwargs: `name` and other arguments of `keras.layers.Layer`; `dtype` is ignored.
+
+    Raises:
+        ValueError: if latent_dim is below 2 or couplings or hidden below 1.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int,
+        couplings: int = 4,
+        hidden: int = 128,
+        seed: int | None = None,
+        labels: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        # get_config saves the dtype and from_config hands it back, hence not a plain keyword.
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if latent_dim < 2:
+            raise ValueError(
+                f"Expected at least 2 latents, one half to move the other. Received: {latent_dim=}"
+            )
+        if couplings < 1 or hidden < 1:
+            raise ValueError(f"Expected positive couplings and hidden. Received: {couplings=}, {hidden=}")
+        self.latent_dim, self.couplings, self.hidden = latent_dim, couplings, hidden
+        self.seed, self.labels = seed, labels
+        splits = [split(latent_dim, position) for position in range(couplings)]
+        self._steps = [
+            _AffineCoupling(len(kept), len(moved), hidden, seed, position)
+            for position, (kept, moved) in enumerate(splits)
+        ]
+        # Outside of `__call__` an enclosing layer's mixed policy would cast these to bfloat16.
+        log_scale, shift = (
+            self.add_weight(shape=(latent_dim,), initializer="zeros", autocast=False, name=name)
+            for name in ("log_scale", "shift")
+        )
+        embeddings = None
+        if labels:
+            # One matrix for all hidden layers: one product instead of two per coupling.
+            embeddings = self.add_weight(
+                shape=(labels, 2 * hidden * couplings), initializer="zeros", autocast=False, name="embeddings"
+            )
+        self.map = Flow([step.network for step in self._steps], log_scale, shift, embeddings)
+        self.built = True
+
+    def forward(self, u: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise to latents, as `Flow.forward`."""
+        return self.map.forward(u, weights)
+
+    def inverse(self, z: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map latents to noise, as `Flow.inverse`."""
+        return self.map.inverse(z, weights)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, for `from_config`."""
+        own = ("latent_dim", "couplings", "hidden", "seed", "labels")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+@final
+class _AffineCoupling(keras.layers.Layer):
+    """The network of one coupling, which maps the coordinates that are kept to log-scales and shifts."""
+
+    def __init__(self, kept: int, moved: int, hidden: int, seed: int | None, position: int) -> None:
+        super().__init__(dtype="float32")
+        # An initializer with a given seed always draws the same values: every layer gets a seed of its own.
+        kernel_seeds = [
+            None if seed is None else seeds.integer(seed, "coupling", position, i) for i in range(2)
+        ]
+        self._network = [
+            *(
+                keras.layers.Dense(
+                    hidden, kernel_initializer=keras.initializers.GlorotUniform(s), dtype="float32"
+                )
+                for s in kernel_seeds
+            ),
+            keras.layers.Dense(2 * moved, kernel_initializer="zeros", dtype="float32"),
+        ]
+        for layer, inputs in zip(self._network, (kept, hidden, hidden), strict=True):
+            layer.build((None, inputs))
+        self.built = True
+
+    @property
+    def network(self) -> list[keras.layers.Dense]:
+        """The three layers."""
+        return list(self._network)
