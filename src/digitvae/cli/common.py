@@ -117,14 +117,6 @@ def above_zero(text: str) -> float:
     return value
 
 
-def share(text: str) -> float:
-    """Read a number from 0 to 1 from the command line."""
-    value = number(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"Expected a number from 0 to 1. Received: {text}")
-    return value
-
-
 def list_of(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
     """Return a reader of such values with commas between them."""
     return lambda text: [read(part) for part in text.split(",")]

@@ -7,22 +7,13 @@ from typing import TYPE_CHECKING
 
 from digitvae.cli.common import above_zero, from_one, from_zero, list_of
 from digitvae.cli.latents import read_latents
-from digitvae.cli.verb import INPUTS, Task, Verb, add_label, digits
+from digitvae.cli.verb import INPUTS, Task, Verb, add_label, add_pixels, digits
 from digitvae.config import ConfigError
 
 if TYPE_CHECKING:
     from digitvae.writers import Result
 
 _ACROSS = 10
-
-
-def _add_pixels(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--pixels",
-        choices=("mean", "sample"),
-        default="mean",
-        help="the mean of p(x|z), or a draw from it (default: mean)",
-    )
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +33,7 @@ def _add_generate(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="factor of the noise; below 1 images are more typical and less varied (default: 1)",
     )
-    _add_pixels(parser)
+    add_pixels(parser)
 
 
 def _generate(task: Task) -> Result:
@@ -86,7 +77,7 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
         metavar="LATENTS",
         help="a file of latents, as `digitvae encode` writes it: .npz, .csv or .npy",
     )
-    _add_pixels(parser)
+    add_pixels(parser)
 
 
 def _decode(task: Task) -> Result:

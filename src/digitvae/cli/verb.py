@@ -160,6 +160,16 @@ def add_inputs(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("inputs", nargs="+", metavar="IMAGE", help=f"images: {INPUTS}")
 
 
+def add_pixels(parser: argparse.ArgumentParser) -> None:
+    """Add the option of what a pixel shows."""
+    parser.add_argument(
+        "--pixels",
+        choices=("mean", "sample"),
+        default="mean",
+        help="the mean of p(x|z), or a draw from it (default: mean)",
+    )
+
+
 def add_label(parser: argparse._ActionsContainer, text: str) -> None:
     """Add the option of one label."""
     parser.add_argument("--digit", "--label", dest="label", type=from_zero, metavar="DIGIT", help=text)
