@@ -66,7 +66,7 @@ class CouplingFlow(keras.layers.Layer):
             embeddings = self.add_weight(
                 shape=(labels, 2 * hidden * couplings), initializer="zeros", autocast=False, name="embeddings"
             )
-        self.map = Flow([step.network for step in self._steps], log_scale, shift, embeddings)
+        self.map = Flow([step._network for step in self._steps], log_scale, shift, embeddings)
         self.built = True
 
     def forward(self, u: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -93,6 +93,7 @@ class _AffineCoupling(keras.layers.Layer):
         kernel_seeds = [
             None if seed is None else seeds.integer(seed, "coupling", position, i) for i in range(2)
         ]
+        # Files name the weights after `_steps` and `_network`.
         self._network = [
             *(
                 keras.layers.Dense(
@@ -105,8 +106,3 @@ class _AffineCoupling(keras.layers.Layer):
         for layer, inputs in zip(self._network, (kept, hidden, hidden), strict=True):
             layer.build((None, inputs))
         self.built = True
-
-    @property
-    def network(self) -> list[keras.layers.Dense]:
-        """The three layers."""
-        return list(self._network)
