@@ -187,12 +187,27 @@ def test_the_rotation_of_the_camera_is_undone(tmp_path, orientation):
     assert np.array_equal(read_photo(tmp_path / "seven.png"), read_photo(image))
 
 
-def test_specks_and_what_reaches_in_from_the_border_are_left_out():
+@pytest.mark.parametrize(
+    "where",
+    [np.s_[120:123, 120:123], np.s_[100:103, 230:233], np.s_[240:246, :80], np.s_[:, :12]],
+    ids=["speck", "speck outside", "end of a stroke", "edge of the table"],
+)
+def test_specks_and_what_reaches_in_from_the_border_are_left_out(where):
     dirty = _shape()
-    dirty[20:24, 20:24] = dirty[250:253, 270:274] = 0
-    dirty[:, :12] = 60  # the edge of the table
-    dirty[290:, 100:] = 90
+    dirty[where] = 0
     assert np.array_equal(read_photo(dirty), read_photo(_shape()))
+
+
+def test_what_is_far_from_the_digit_is_left_out():
+    dirty = _shape((300, 600))
+    dirty[100:180, 500:520] = 0
+    assert np.array_equal(read_photo(dirty), read_photo(_shape((300, 600))))
+
+
+def test_ink_in_a_deep_shadow_is_as_dark_as_elsewhere():
+    shadow = np.rint(0.8 * _shape() + 20).astype(np.uint8)
+    shadow[:, :150] = shadow[:, :150] * 0.3
+    assert np.corrcoef(read_photo(shadow).ravel(), read_photo(_shape()).ravel())[0, 1] > 0.95
 
 
 def test_a_digit_that_touches_the_border_is_taken():

@@ -24,7 +24,6 @@ _FAINTEST = 0.08  # of the light that the ground reflects; paper and JPEG alone 
 _CLEAREST_NOISE = 5.0  # standard deviations of the grain; random pixels differ by less from their neighbours
 _UNEVEN = 0.1  # of the contrast: how much the ground of a drawing may differ
 _EDGE = 0.04  # of the ink's full level: where a soft edge ends
-_PAPER = 97  # percentile of what is not the digit; lines of squared paper are the rest
 _LIMIT = 0.2  # where the digit's box ends
 _SPECK = 0.02  # of the largest stroke's area
 _GAP = 0.25  # of the largest stroke's length: how far from it another may be
@@ -45,8 +44,8 @@ class Strokes(NamedTuple):
 def find_strokes(pixels: Floats) -> Strokes | None:
     """Find the strokes of the one digit that a picture shows.
 
-    The ground is what a morphological closing leaves: it follows slopes and edges of light, and
-    fills what is narrow. Ink is the share of the ground's light that is missing, so a shadow does not change it.
+    The ground is what a morphological closing leaves: it follows slopes and edges of light, and fills what
+    is narrow. Ink is the share of the ground's light that is missing, so a shadow does not change it.
 
     Args:
         pixels: float32 (height, width, channels), 0..255, one or three channels.
@@ -68,10 +67,9 @@ def find_strokes(pixels: Floats) -> Strokes | None:
         return None
     ink, core = found.ink, found.core
     length = max(1, skeletonize(core).sum())
-    # Soft edges belong to the strokes, but not the lines and the grain of the paper beside them.
+    # Soft edges belong to the strokes, but not the lines of the paper that they meet.
     near = distance_transform_edt(~core) <= max(1.5, core.sum() / length / 2)
-    paper = np.percentile(ink[~near], _PAPER) if not near.all() else 0
-    ink = np.where(near & (ink > max(_EDGE, paper)), np.minimum(ink, 1), 0).astype(np.float32)
+    ink = np.where(near & (ink > _EDGE), np.minimum(ink, 1), 0).astype(np.float32)
     return Strokes(cropped(ink), float(ink.sum() / length))
 
 
