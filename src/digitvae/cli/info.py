@@ -56,8 +56,8 @@ def _report(run: digitvae.Run, found: dict[str, Any]) -> str:
     if evaluation:
         test = evaluation["test"]
         lines.append(
-            f"  test        {test['images']:,} images, protocol {evaluation['protocol']}: "
-            f"-ELBO {-test['elbo']:.2f}, NLL {test['nll']:.2f} nats (k={test['nll_k']}), MSE {test['mse']:.5f}"
+            f"  test        {test['images']:,} images, protocol {evaluation['protocol']}: -ELBO "
+            f"{-test['elbo']:.2f}, NLL {test['nll']:.2f} nats (k={test['nll_k']}), MSE {test['mse']:.5f}"
         )
     lines += [f"  file        {name}, {size:,} bytes" for name, size in found["files"].items()]
     if found["card"]:
