@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from digitvae.building import build
+    from digitvae.completion import denoise, inpaint
     from digitvae.config import RECIPES, Config, resolve
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from digitvae.latent import interpolate, noise_plane
     from digitvae.model import VAE
     from digitvae.runs import Run, find_run, load, load_light
+    from digitvae.scoring import Scores, score
     from digitvae.training import resume, train
 
 __version__ = "0.1.0"
@@ -32,6 +34,8 @@ _HOMES = {
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
     "latent": ("interpolate", "noise_plane"),
     "figures": ("show",),
+    "completion": ("denoise", "inpaint"),
+    "scoring": ("Scores", "score"),
     "gallery": ("draw_evaluation", "draw_figures"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -44,13 +48,16 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Run",
+    "Scores",
     "build",
+    "denoise",
     "draw_evaluation",
     "draw_figures",
     "evaluate",
     "evaluate_fully",
     "find_run",
     "fixed_bits",
+    "inpaint",
     "interpolate",
     "load",
     "load_dataset",
@@ -59,6 +66,7 @@ __all__ = [
     "read_images",
     "resolve",
     "resume",
+    "score",
     "score_samples",
     "show",
     "split_validation",

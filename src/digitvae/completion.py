@@ -1,4 +1,4 @@
-"""Images of which a part is missing or damaged: inpainting and denoising by the posterior p(z|what was seen)."""
+"""Images of which a part is missing or damaged: inpainting and denoising by p(z|what was seen)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def inpaint(
 ) -> npt.NDArray[np.uint8]:
     """Complete images of which pixels are hidden, each several times.
 
-    Latents are drawn from p(z|visible pixels) by `digitvae.tempering`, and give the hidden pixels. What stands
-    at hidden pixels has no influence. Grey levels of a model of bits count as the means of bits.
+    Latents are drawn from p(z|visible pixels) by `digitvae.tempering`, and give the hidden pixels. What
+    stands at hidden pixels has no influence. Grey levels of a model of bits count as the means of bits.
 
     Args:
         vae: the model.
@@ -58,7 +58,7 @@ def inpaint(
     chosen = np.arange(completions) * draws // completions
     completed = np.empty((len(images), completions, *vae.image_shape), "uint8")
     observations = (np.where(hidden, 0, images), ~hidden)
-    for rows, latents in posterior_draws(vae, _of_visible, observations, draws, seed):
+    for rows, latents in posterior_draws(vae, of_visible, observations, draws, seed):
         flat = latents[:, chosen].reshape(-1, vae.latent_dim)
         decoded = vae.decode(flat, pixels=pixels, seed=seed + rows.start)
         decoded = decoded.reshape(completed[rows].shape)
@@ -99,8 +99,17 @@ def denoise(vae: VAE, images: Any, flip: float = 0.2, seed: int = 0) -> npt.NDAr
     return restored
 
 
-def _of_visible(likelihood: Likelihood, x: Tensor, visible: Tensor) -> Tensor:
-    """Return the log-likelihood of the visible pixels in nats."""
+def of_visible(likelihood: Likelihood, x: Tensor, visible: Tensor) -> Tensor:
+    """Return the log-likelihood of the visible pixels.
+
+    Args:
+        likelihood: p(x|z) with parameters (n, k, height, width, channels).
+        x: pixels from 0 to 255, float (n, 1, height, width).
+        visible: which of them count, ones and zeros of the same shape.
+
+    Returns:
+        Nats, float32 (n, k).
+    """
     return ops.sum(visible * likelihood.log_prob_per_pixel(x / 255), axis=(-2, -1))
 
 

@@ -1,10 +1,10 @@
 """Draws of p(z|observation) for any observation of an image, from the prior to the posterior in small steps.
 
-A population of latents starts as draws of the prior. The likelihood of the observation is turned on by steps:
-at each, latents that explain it badly give way to copies of those that explain it well, and Hamiltonian
-transitions move all of them (sequential Monte Carlo; Del Moral, Doucet & Jasra 2006). Nothing asks the encoder,
-which has only seen whole and clean images; and because the start covers the prior, different explanations of one
-observation survive side by side.
+A population of latents starts as draws of the prior. The likelihood of the observation is turned on by
+steps: at each, latents that explain it badly give way to copies of those that explain it well, and
+Hamiltonian transitions move all of them (sequential Monte Carlo; Del Moral, Doucet & Jasra 2006). Nothing
+asks the encoder, which has only seen whole and clean images; and because the start covers the prior,
+different explanations of one observation survive side by side.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from digitvae import seeds
-from digitvae.distributions import Likelihood, Tensor
+from digitvae.distributions import Tensor
 from digitvae.evaluation.annealing import (
     FIRST_STEP_SIZE,
     STEP_SIZE_SPREAD,
