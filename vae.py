@@ -1,10 +1,10 @@
 """Train a variational autoencoder on MNIST for ten epochs and show new digits.
 
-    python vae.py                      # some minutes on two cores
+    python vae.py                      # about three minutes on two cores
     python vae.py --latent-dim 2       # the classic two-dimensional manifold
     python vae.py --help               # everything else
 
-This is the command `digitvae train`. Its steps are meant to be read: `work` in src/digitvae/cli/train.py.
+This is the command `digitvae train`; its steps are in `work` in src/digitvae/cli/train.py.
 """
 
 import sys

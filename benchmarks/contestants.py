@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from digitvae.cli.common import BACKENDS
-from digitvae.config import RECIPES
+from digitvae.config import BACKENDS, PRECISIONS, RECIPES
 
 
 class Peer(NamedTuple):
@@ -34,20 +33,31 @@ OURS = {name: what for name, (what, changes) in RECIPES.items() if "binarization
 
 
 class Variant(NamedTuple):
-    """What RECIPE@BACKEND or RECIPE@EPOCHS asks for."""
+    """What RECIPE@OPTION asks for; options, in any order: backend, number of epochs, precision."""
 
     recipe: str
     backend: str = "tensorflow"
     epochs: str = ""
+    precision: str = ""
 
 
 def variant_of(name: str) -> Variant | None:
     """Read the name of one of our systems; None if it is none."""
-    recipe, _, what = name.partition("@")
-    if recipe not in OURS:
+    recipe, *options = name.split("@")
+    found: dict[str, str] = {}
+    for option in options:
+        kind = _kind(option)
+        if kind is None or kind in found:
+            return None
+        found[kind] = option
+    return Variant(recipe, **found) if recipe in OURS else None
+
+
+def _kind(option: str) -> str | None:
+    if option == "auto":
         return None
-    if what in BACKENDS:
-        return Variant(recipe, backend=what)
-    if what.isdecimal() and int(what) > 0:
-        return Variant(recipe, epochs=what)
-    return Variant(recipe) if name == recipe else None
+    if option in BACKENDS:
+        return "backend"
+    if option in PRECISIONS:
+        return "precision"
+    return "epochs" if option.isdecimal() and int(option) > 0 else None

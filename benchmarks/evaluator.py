@@ -20,6 +20,7 @@ import digitvae.model  # noqa: F401 - registers the classes that snapshots name
 from digitvae.data import fixed_bits, load_dataset
 from digitvae.evaluation.likelihood import image_bounds
 from digitvae.evaluation.protocols import evenly_spaced
+from digitvae.metrics import regression_estimate
 from digitvae.model import VAE
 
 ELBO_DRAWS = 10
@@ -57,10 +58,12 @@ def score(folder: Path, system: str, test_images: int, k: int, nll_images: int) 
         system: the peer's or recipe's name.
         test_images: how many of the first test images are measured for -ELBO.
         k: draws an image of the importance-weighted bound.
-        nll_images: how many of these, evenly spaced, are measured for NLL.
+        nll_images: how many of these, evenly spaced, are measured for NLL. With fewer than `test_images`,
+            the NLL of all of them is estimated with their -ELBO as control variate.
 
     Returns:
-        `neg_elbo` (a list), `nll`, `k`, `images` and `nll_images`.
+        `neg_elbo` (a list), `nll`, `nll_interval` (95%, None where nothing is estimated), `k`, `images` and
+        `nll_images`.
 
     Raises:
         ValueError: no snapshots, weights that are not finite, or a twin that is not the peer's model.
@@ -79,14 +82,17 @@ def score(folder: Path, system: str, test_images: int, k: int, nll_images: int) 
         is_last = path == snapshots[-1]
         vae, draws = (last, ELBO_DRAWS) if is_last else (read(path, system), 1)
         terms = image_bounds(vae, bits, draws)
-        neg_elbo.append(float(terms.reconstruction.mean() + terms.kl.mean()))
+        every = terms.reconstruction + terms.kl
+        neg_elbo.append(float(every.mean()))
     subset = evenly_spaced(nll_images, len(bits))
     bound = image_bounds(last, bits[subset], k, indices=subset).bound
-    if not np.isfinite([*neg_elbo, bound.mean()]).all():
-        raise ValueError(f"Expected finite scores. Received: neg_elbo={neg_elbo}, nll={-bound.mean()}")
+    nll, interval = regression_estimate(-bound, every[subset], every)
+    if not np.isfinite([*neg_elbo, nll]).all():
+        raise ValueError(f"Expected finite scores. Received: neg_elbo={neg_elbo}, nll={nll}")
     return {
         "neg_elbo": neg_elbo,
-        "nll": -float(bound.mean()),
+        "nll": nll,
+        "nll_interval": interval,
         "k": k,
         "images": len(bits),
         "nll_images": len(subset),

@@ -21,6 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import processors
+
 from digitvae.cli.common import start_backend
 from digitvae.files import written_whole
 from digitvae.machine import usable_cores
@@ -81,14 +83,10 @@ def text(result: dict[str, Any]) -> str:
 
 def facts() -> dict[str, Any]:
     """Name the processor, and count its cores and the memory."""
-    name = platform.processor() or platform.machine()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), name)
-    except OSError:
-        pass  # another system than Linux
+    info, name = processors.cpu_info(), platform.processor() or platform.machine()
     return {
-        "cpu": name,
+        "cpu": info.get("model name", name),
+        "processor": processors.short_name(info, name),
         "cores": usable_cores(),
         "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "system": f"{platform.system()} {platform.machine()}",
@@ -266,17 +264,18 @@ def _taps(sizes: tuple[int, int], kernel: int, stride: int) -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure start-up, matrix products and training.")
-    parser.add_argument("--starts", type=_positive, default=15, help="how often each command is started")
-    parser.add_argument("--size", type=_positive, default=2048, help="rows and columns of the matrices")
-    parser.add_argument("--products", type=_positive, default=20, help="matrix products that are timed")
-    parser.add_argument("--windows", type=_positive, default=7, help="windows of training steps")
-    parser.add_argument("--steps", type=_positive, default=40, help="training steps a window")
+    parser.add_argument("--starts", type=positive, default=15, help="how often each command is started")
+    parser.add_argument("--size", type=positive, default=2048, help="rows and columns of the matrices")
+    parser.add_argument("--products", type=positive, default=20, help="matrix products that are timed")
+    parser.add_argument("--windows", type=positive, default=7, help="windows of training steps")
+    parser.add_argument("--steps", type=positive, default=40, help="training steps a window")
     parser.add_argument("--json", action="store_true", help="print all numbers as JSON")
     parser.add_argument("--out", type=Path, help="also write them into a file")
     return parser.parse_args()
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """Read a whole number of at least 1 from the command line."""
     try:
         value = int(text)
     except ValueError:

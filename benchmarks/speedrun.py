@@ -31,6 +31,7 @@ from digitvae.data import fixed_bits, load_dataset
 HERE = Path(__file__).parent
 FEWEST_TRAIN_IMAGES = 128  # one batch of every peer
 PROBE_IMAGES = 16
+OUR_DEFAULTS = ("quick", "swift@2", "swift", "default", "classic", "classic@float32", "classic@jax")
 
 
 class UsageError(ValueError):
@@ -70,6 +71,8 @@ def run(options: argparse.Namespace) -> int:
     work = options.out / "work"
     _claim(work, _settings(options))
     _write_images(work, options.train_images)
+    # First, because the rest can be interrupted, and scoring needs no quiet machine.
+    facts = _machine(work, options)
     skipped = {name: reason for name in options.systems if (reason := _missing(name, options))}
     for name, reason in skipped.items():
         _say(f"{name}: skipped, {reason}")
@@ -86,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
                 _say(f"{name}: failed, {error}")
     result = {
         "date": datetime.now().astimezone().isoformat(timespec="seconds"),
-        **_machine(work, options),
+        **facts,
         "settings": _settings(options),
         "systems": {
             name: {
@@ -183,6 +186,7 @@ def _train(work: Path, name: str, seed: int, options: argparse.Namespace) -> Non
     epochs = str(options.epochs or "")
     if variant:
         command += ["--recipe", variant.recipe]
+        command += ["--precision", variant.precision] if variant.precision else []
         epochs = variant.epochs or epochs
     if epochs:
         command += ["--epochs", epochs]
@@ -248,9 +252,10 @@ def _result(work: Path, name: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "wall_seconds": _read_json(folder / "wall.json")["seconds"],
         "curve": curve,
-        **{key: scores[key] for key in ("nll", "k", "images", "nll_images")},
+        **{key: scores[key] for key in ("nll", "nll_interval", "k", "images", "nll_images")},
         "images_per_second": float(np.median([row["images"] / row["train_seconds"] for row in steady])),
         "peak_memory_bytes": record["peak_memory_bytes"],
+        "precision": record["precision"],
         "versions": record["versions"],
     }
 
@@ -296,8 +301,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--systems",
         nargs="+",
-        default=["quick", "swift@2", "swift", "default", "classic", "classic@jax", *PEERS],
-        help=f"of {', '.join(known)}; RECIPE@BACKEND or RECIPE@EPOCHS; default: %(default)s",
+        default=[*OUR_DEFAULTS, *PEERS],
+        help=f"of {', '.join(known)}; a recipe can have options, RECIPE@BACKEND, RECIPE@EPOCHS and "
+        "RECIPE@PRECISION, or several of them; default: %(default)s",
     )
     parser.add_argument("--seeds", nargs="+", type=_whole, default=[0, 1, 2], help="default: 0 1 2")
     parser.add_argument("--epochs", type=_whole, help="for all; default: each one's own")
@@ -306,7 +312,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--k", type=_whole, default=1000, help="draws an image for NLL; default: 1000")
     parser.add_argument("--nll-images", type=_whole, default=1000, help="test images for NLL; default: 1000")
     parser.add_argument(
-        "--out", type=Path, default=HERE / "results", help="default: results beside this file"
+        "--out", type=Path, help="default: the folder of this processor, results/PROCESSOR beside this file"
     )
     parser.add_argument(
         "--python",
@@ -318,6 +324,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--no-machine", action="store_true", help="leave out machine.py's measurements")
     parser.add_argument("--json", action="store_true", help="print all numbers instead of the table")
     options = parser.parse_args()
+    options.out = options.out or HERE / "results" / machine.facts()["processor"]
     for name in options.systems:
         if name not in PEERS and variant_of(name) is None:
             raise UsageError(f"Expected systems among {', '.join(known)}. Received: {name}")

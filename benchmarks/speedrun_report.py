@@ -54,12 +54,13 @@ def table(result: Result) -> str:
     lines = [
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / 2**30:.0f} GiB; "
         f"{result['date'][:10]}; {settings['train_images']:,} training images; -ELBO on "
-        f"{settings['test_images']:,} test images, NLL on {settings['nll_images']:,} of them; nats.",
+        f"{settings['test_images']:,} test images, NLL {_nll_protocol(settings)}; nats.",
         "",
         *_rows(
             (
                 "system",
                 "what it is",
+                "precision",
                 "seeds",
                 "epochs",
                 "wall seconds",
@@ -88,7 +89,8 @@ def table(result: Result) -> str:
 
 
 def _rows(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    numbers = ["---" if (i < 2 and len(header) > 5) or i == 0 else "---:" for i in range(len(header))]
+    texts = {"system", "what it is", "precision", "peer", "recipe"}
+    numbers = ["---" if name in texts else "---:" for name in header]
     return [f"| {' | '.join(cells)} |" for cells in (header, numbers, *rows)]
 
 
@@ -98,16 +100,34 @@ def _system_row(name: str, system: Result) -> list[str]:
     return [
         name,
         system["what"],
+        runs[0]["precision"],
         str(len(runs)),
         str(len(runs[0]["curve"])),
         _spread([run["wall_seconds"] for run in runs], "{:.0f}"),
         _spread([_last(run)["neg_elbo"] for run in runs], "{:.2f}"),
-        _spread([run["nll"] for run in runs], "{:.2f}"),
+        _spread([run["nll"] for run in runs], "{:.2f}") + _error(runs),
         _spread([seconds for seconds in reached if seconds is not None], "{:.1f}")
         + (f" ({reached.count(None)} never)" if None in reached and any(reached) else ""),
         _spread([run["images_per_second"] for run in runs], "{:,.0f}"),
         _spread([run["peak_memory_bytes"] / 1e6 for run in runs], "{:,.0f}"),
     ]
+
+
+def _nll_protocol(settings: Result) -> str:
+    if settings["nll_images"] == settings["test_images"]:
+        return "on the same"
+    return (
+        f"of the same, estimated from {settings['nll_images']:,} with -ELBO as control variate (the 95 % "
+        "interval of one seed after +-)"
+    )
+
+
+def _error(runs: Sequence[Result]) -> str:
+    """Write half of the interval of an estimated NLL, the widest of the seeds."""
+    intervals = [run["nll_interval"] for run in runs]
+    if None in intervals:
+        return ""
+    return f" +-{max(high - low for low, high in intervals) / 2:.2f}"
 
 
 def _last(run: Result) -> Result:

@@ -120,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = train_network(train, validation, options.epochs, options.seed)
     seconds = time.monotonic() - started
 
-    # The file holds float32 weights and layers, whatever precision trained them, and no optimiser.
+    # The file holds float32 weights and layers, whatever precision trained them, and no optimizer.
     portable = build_network("float32")
     portable.set_weights(network.get_weights())
     with written_whole(options.output) as temporary:
@@ -156,6 +156,7 @@ def train_network(train: Part, validation: Part, epochs: int, seed: int) -> kera
     """
     keras.utils.set_random_seed(seed)
     network = build_network(DTYPES[resolve_auto(Config()).precision])
+    network.jit_compile = compiles_with_xla()
     classifier = Classifier(network)
     learner = keras.Model(network.input, network.outputs[1])
     steps = -(-len(train.images) // BATCH_SIZE)

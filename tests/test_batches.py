@@ -76,3 +76,20 @@ def test_a_batch_is_never_larger_than_the_data(blobs):
     batches = ShuffledBatches(blobs(3), 128, 0, bits=True)
     assert len(batches) == 1
     assert len(batches[0][0]) == 3
+
+
+def test_augmented_images_depend_on_seed_epoch_and_batch_alone(blobs):
+    def made(seed, epoch, augment=1.0):
+        batches = ShuffledBatches(blobs(16), 8, seed, bits=False, augment=augment)
+        batches.start_epoch(epoch)
+        return np.stack([batches[i][0] for i in (1, 0)])
+
+    np.testing.assert_array_equal(made(0, 3), made(0, 3))
+    assert not np.array_equal(made(0, 3), made(0, 3, augment=0.0))
+    # The order is that without augmentation, and another epoch has other distortions of the same image.
+    order = [ShuffledBatches(blobs(16), 8, 0, bits=False, augment=a).order.tolist() for a in (0.0, 1.0)]
+    assert order[0] == order[1]
+    whole = [ShuffledBatches(blobs(16), 16, 0, bits=False, augment=1.0) for _ in range(2)]
+    whole[1].start_epoch(1)
+    first, second = (batches[0][0][np.argsort(batches.order[0])] for batches in whole)
+    assert (first != second).any(axis=(1, 2)).sum() > 4

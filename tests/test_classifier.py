@@ -95,7 +95,7 @@ def test_the_size_of_batches_does_not_matter(classifier, mnist, batch_size):
 
 
 def test_other_inputs_are_refused(classifier):
-    with pytest.raises(ValueError, match=r"^Expected images of 28x28 pixels, .* Received: 32x28$"):
+    with pytest.raises(ValueError, match=r"^Expected images of 28x28 pixels\. Received: 32x28$"):
         classifier.features_and_probabilities(np.zeros((2, 32, 28), "uint8"))
     with pytest.raises(ValueError, match=r"^Expected at least one image\. Received: "):
         classifier.features_and_probabilities(np.zeros((0, 28, 28), "uint8"))

@@ -172,7 +172,7 @@ def test_the_script_is_the_command(python, tmp_path):
     assert helps[0].split("options:")[1] == helps[1].split("options:")[1]
     done = python(SCRIPT, "--epoch", "1", cwd=tmp_path)
     assert done.returncode == 2
-    one_line(done.stderr, "--epoch", "(vae.py --help lists what there is)")
+    one_line(done.stderr, "--epoch", "(vae.py --help lists the options)")
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -188,7 +188,7 @@ def test_other_data_leave_the_runs_own_numbers_alone(evaluate, folder):
         (["A", "--data", "small.npy"], 1, "Expected images of 28x28 pixels, as the model's."),
         (["A", "--data", "nothing.npz"], 1, "Received: source='nothing.npz'"),
         (["moved"], 1, "Expected the data that moved was trained on"),
-        (["--samples-file", "small.npy"], 1, "Expected samples of 28x28 pixels"),
+        (["--samples-file", "small.npy"], 1, "Expected images of 28x28 pixels"),
         (["--samples-file", "absent.npz"], 1, "Received: source='absent.npz'"),
     ],
 )  # fmt: skip

@@ -442,7 +442,7 @@ from digitvae import figures
 assert not {"matplotlib", "keras"} & set(sys.modules)
 figure = figures.samples(np.zeros((3, 8, 8), np.uint8))
 figures.save(figure, sys.argv[1])
-assert not figures.can_show()
+assert figures.output.window_backend() is None
 figures.show([figure])
 figures.save(figure, sys.argv[1])
 """
@@ -520,8 +520,7 @@ def answer(monkeypatch: pytest.MonkeyPatch, result: str | Exception) -> list[obj
 @pytest.mark.usefixtures("screen")
 def test_a_working_backend_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = answer(monkeypatch, "tkagg\n")
-    assert figures.can_show()
-    assert figures.can_show()
+    assert figures.output.window_backend() == figures.output.window_backend() == "tkagg"
     assert len(calls) == 1
 
 
@@ -533,7 +532,7 @@ def test_a_hanging_or_failing_backend_shows_nothing(
     monkeypatch: pytest.MonkeyPatch, result: str | Exception
 ) -> None:
     answer(monkeypatch, result)
-    assert not figures.can_show()
+    assert figures.output.window_backend() is None
 
 
 @pytest.mark.usefixtures("screen")
@@ -546,18 +545,18 @@ def test_a_toolkit_that_aborts_takes_only_its_own_process_along(
     python.write_text(f"#!/bin/sh\ntouch '{tmp_path}/started'\n{end}\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    assert not figures.can_show()
+    assert figures.output.window_backend() is None
     assert (tmp_path / "started").exists()
 
 
 @pytest.mark.usefixtures("screen")
 def test_other_threads_show_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     answer(monkeypatch, "tkagg\n")
-    answers: list[bool] = []
-    thread = threading.Thread(target=lambda: answers.append(figures.can_show()))
+    answers: list[str | None] = []
+    thread = threading.Thread(target=lambda: answers.append(figures.output.window_backend()))
     thread.start()
     thread.join()
-    assert answers == [False]
+    assert answers == [None]
 
 
 FAKE_BACKEND = """
@@ -594,7 +593,7 @@ def test_show_opens_a_window_for_each_figure_and_waits(
     name = f"fake_backend_{fail}".lower()
     (tmp_path / f"{name}.py").write_text(f"fail = {fail}\n{FAKE_BACKEND}")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(output, "_window_backend", lambda: f"module://{name}")
+    monkeypatch.setattr(output, "window_backend", lambda: f"module://{name}")
     drawn = [figures.samples(noise_images(2, 8, 8)), figures.training_curves(history(3))]
     try:
         figures.show(drawn)
@@ -614,5 +613,5 @@ def test_show_opens_a_window_for_each_figure_and_waits(
 
 
 def test_show_without_figures_does_not_look_for_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(output, "_window_backend", lambda: pytest.fail("looked for a screen"))
+    monkeypatch.setattr(output, "window_backend", lambda: pytest.fail("looked for a screen"))
     figures.show([])

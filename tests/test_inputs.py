@@ -202,6 +202,32 @@ def test_a_tensor_inside_a_graph_is_float_in_0_to_1_or_nan(make_vae, images, lik
     broken[0, 0, 0], broken[1, 1, 1] = 1.5, -0.1
     seen = keras.ops.convert_to_numpy(vae.observe(keras.ops.convert_to_tensor(broken)))
     assert list(zip(*np.nonzero(np.isnan(seen)), strict=True)) == [(0, 0, 0), (1, 1, 1)]
+    levels = images.astype("int32")
+    levels[2, 2, 2], levels[3, 3, 3] = 256, -1
+    seen = keras.ops.convert_to_numpy(vae.observe(keras.ops.convert_to_tensor(levels)))
+    assert list(zip(*np.nonzero(np.isnan(seen)), strict=True)) == [(2, 2, 2), (3, 3, 3)]
+
+
+@pytest.mark.parametrize("form", ["uint8", "float32", "bool"])
+def test_a_tf_dataset_of_unknown_shape_is_checked_too(vae, images, form):
+    tf = pytest.importorskip("tensorflow")
+    values = {"bool": images > 127, **forms(images)}[form]
+    known = source_of("tf.data", values)
+    unknown = known.map(lambda batch: tf.numpy_function(lambda array: array, [batch], batch.dtype))
+    assert unknown.element_spec.shape.rank is None
+    assert vae.evaluate(unknown, verbose=0) == vae.evaluate(known, verbose=0)
+
+
+def test_a_tf_dataset_of_anything_else_is_refused(vae, images):
+    tf = pytest.importorskip("tensorflow")
+    with pytest.raises(ValueError, match="Expected batches of images, alone or first in a tuple"):
+        vae.evaluate(tf.data.Dataset.from_tensor_slices({"images": images}).batch(4), verbose=0)
+
+
+def test_predict_is_refused_for_what_it_would_mean(vae, images):
+    for method in (vae.predict, vae.predict_on_batch):
+        with pytest.raises(NotImplementedError, match="Expected encode, reconstruct, decode or generate"):
+            method(images)
 
 
 @pytest.mark.parametrize("source", [None, 3, "images", {"a": 1}, object()], ids=str)

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,12 @@ def test_version_is_one():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"\nversion: {digitvae.__version__}\n" in citation
     assert f"## [{digitvae.__version__}]" in changelog
+
+
+def test_no_system_is_claimed_but_the_tested_one():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    systems = [name for name in project["classifiers"] if name.startswith("Operating System")]
+    assert systems == ["Operating System :: POSIX :: Linux"]  # what CI runs on
 
 
 def test_every_module_says_what_it_is_for():

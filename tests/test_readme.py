@@ -30,3 +30,18 @@ def test_the_shown_recipes_exist():
     assert len(shown) >= 3
     for name in shown:
         assert digitvae.resolve(name).epochs >= 1
+
+
+def test_one_duration_is_promised():
+    script = (Path(__file__).parent.parent / "vae.py").read_text(encoding="utf-8")
+    found = [re.findall(r"about (\w+ minutes) on two cores", text) for text in (README, script)]
+    assert found[0] == found[1]
+    assert len(found[0]) == 1
+
+
+def test_no_nll_stands_without_its_draws_and_images():
+    quoted = [part for part in README.split("\n\n") if re.search(r"NLL \d", part)]
+    assert quoted
+    for part in quoted:
+        assert "k = " in part
+        assert re.search(r"all\s+10,000|estimate", part)

@@ -28,6 +28,10 @@ def test_a_shipped_model_is_a_run_of_its_recipe(name):
 @pytest.mark.parametrize("name", shipped_models())
 def test_a_shipped_model_reaches_its_numbers(name):
     stored = find_run(name).read_json("evaluation.json")["test"]
+    # Beside papers: all test images, and as many draws as they take.
+    assert stored["nll_images"] == stored["images"] == 10_000
+    assert stored["nll_k"] >= 1000
+    assert stored["nll_estimate_interval"] is None
     found = digitvae.evaluate(
         digitvae.load(name), digitvae.load_dataset(), draws=1, nll_draws=1, nll_images=1
     )["test"]

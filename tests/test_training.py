@@ -432,3 +432,51 @@ def test_an_interruption_takes_the_bar_away(tiny, dataset, tmp_path, monkeypatch
     # Its place is cleared and the cursor is at the beginning, while the error still holds all frames.
     assert re.search(r"\r +\r$", sys.stderr.getvalue())
     assert caught
+
+
+def test_training_can_start_from_the_weights_of_a_run(tiny, dataset, tmp_path):
+    before = train(
+        tiny(prior="flow", condition="none", flow_components=1), dataset, tmp_path / "a", progress=False
+    )
+    config = tiny(prior="flow", start_from=str(before.folder), epochs=1, learning_rate=1e-9)
+    assert dataset.train_labels is not None
+    after = train(config, dataset, tmp_path / "b", progress=False)
+    old, new = before.load_model(), after.load_model()
+    assert (old.labels, new.labels) == (0, 3)
+    np.testing.assert_allclose(new.encode(dataset.test_images), old.encode(dataset.test_images), atol=1e-4)
+    noise = np.random.default_rng(0).standard_normal((6, 4), "float32")
+    # The labels are new: at first the map of each is that of the flow without labels.
+    for label in range(3):
+        latents = new.latents_from_noise(noise, np.full(6, label))
+        np.testing.assert_allclose(latents, old.latents_from_noise(noise), atol=1e-4)
+    again = train(
+        tiny(prior="flow", start_from=str(after.folder), epochs=1), dataset, tmp_path / "c", progress=False
+    )
+    assert again.config.start_from == str(after.folder)
+
+
+def test_weights_of_another_model_are_refused(run, tiny, dataset, tmp_path):
+    others = ({"latent_dim": 5, "prior": "flow"}, {"prior": "mixture"}, {"prior": "flow", "flow_hidden": 9})
+    for i, changes in enumerate(others):
+        config = tiny(start_from=str(run.folder), **changes)
+        with pytest.raises(ConfigError, match="Expected start_from to name a run of the same networks"):
+            train(config, dataset, tmp_path / str(i), progress=False)
+
+
+def test_a_run_that_starts_from_another_resumes_its_own_weights(tiny, dataset, tmp_path):
+    first = train(tiny(prior="flow"), dataset, tmp_path / "first", progress=False)
+    config = tiny(prior="flow", start_from=str(first.folder), epochs=2)
+    done = train(config, dataset, tmp_path / "done", progress=False)
+    before = weights(done)
+    resume(done, dataset, progress=False)
+    for ours, theirs in zip(weights(done), before, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_images_without_a_label_train_too(tiny, dataset, tmp_path):
+    labels = np.where(np.arange(48) % 4 == 0, dataset.train_labels, -1)
+    partly = Dataset("partly", dataset.train_images, labels, dataset.test_images, dataset.test_labels)
+    run = train(tiny(prior="flow"), partly, tmp_path / "run", progress=False)
+    assert run.config.condition == "label"
+    assert np.isfinite(run.history()["elbo"]).all()
+    assert run.load_model().labels == 3

@@ -58,7 +58,9 @@ def main() -> None:
     """Train."""
     chosen = options()
     recorder = Recorder(chosen.folder)
-    config = digitvae.resolve(chosen.recipe, epochs=chosen.epochs, seed=chosen.seed)
+    config = digitvae.resolve(
+        chosen.recipe, epochs=chosen.epochs, precision=chosen.precision, seed=chosen.seed
+    )
     dataset = digitvae.load_dataset()
     count = len(np.load(chosen.images, mmap_mode="r"))
     if count < len(dataset.train_images):
@@ -72,8 +74,9 @@ def main() -> None:
     train_images, _ = digitvae.split_validation(dataset.train_images, dataset.train_labels)
     folder = chosen.folder / "run"
     snapshots = Snapshots(recorder, folder / "model.keras", min(config.batch_size, len(train_images.images)))
-    digitvae.train(config, dataset, folder, progress=False, callbacks=[snapshots])
-    recorder.finish(["digitvae", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy"])
+    run = digitvae.train(config, dataset, folder, progress=False, callbacks=[snapshots])
+    packages = ["digitvae", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy"]
+    recorder.finish(packages, precision=run.config.precision)
 
 
 if __name__ == "__main__":

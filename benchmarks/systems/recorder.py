@@ -32,6 +32,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--epochs", type=int, help="default: the system's own")
     parser.add_argument("--recipe", help="of digitvae")
+    parser.add_argument("--precision", help="of digitvae's networks in training; default: the recipe's")
     return parser.parse_args()
 
 
@@ -84,7 +85,10 @@ class Recorder:
         self._paused += time.time() - now
 
     def finish(
-        self, packages: Sequence[str], outputs: Callable[[], dict[str, np.ndarray]] | None = None
+        self,
+        packages: Sequence[str],
+        outputs: Callable[[], dict[str, np.ndarray]] | None = None,
+        precision: str = "float32",
     ) -> None:
         """Write the record; it is there only when all else is.
 
@@ -92,6 +96,7 @@ class Recorder:
             packages: distributions whose versions are recorded, where they are installed.
             outputs: the trained model's own outputs for the probe: `mean` and `log_scale` of the posterior,
                 (n, latent_dim), and `probabilities` of white at z = mean, (n, height, width).
+            precision: of the networks' arithmetic in training.
         """
         now = time.time()
         memory = _peak_memory()
@@ -101,6 +106,7 @@ class Recorder:
             "epochs": self._epochs,
             "excluded_seconds": self._paused + time.time() - now,
             "peak_memory_bytes": memory,
+            "precision": precision,
             "versions": _versions(packages),
         }
         temporary = self.folder / ".record.json"

@@ -1,4 +1,4 @@
-"""digitvae: a variational autoencoder for handwritten digits that measures itself honestly.
+"""digitvae: train, evaluate and use variational autoencoders of handwritten digits.
 
 Importing this package imports neither Keras nor a backend; the names below load on first use.
 """

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from digitvae import seeds
-from digitvae.data import draw_bits
+from digitvae.data import distorted, draw_bits
 from digitvae.speed import is_on
 from digitvae.speed.on_tensorflow import pipeline
 
@@ -23,12 +23,20 @@ class ShuffledBatches(keras.utils.PyDataset):
         bits: draw each pixel black or white, with its grey level as the probability of white. The model would
             do it too, but within the training step; here threads do it ahead of the step.
         labels: int (n,), or None for batches without labels.
+        augment: strength of random distortions of the images.
     """
 
     def __init__(
-        self, images: np.ndarray, batch_size: int, seed: int, bits: bool, labels: np.ndarray | None = None
+        self,
+        images: np.ndarray,
+        batch_size: int,
+        seed: int,
+        bits: bool,
+        labels: np.ndarray | None = None,
+        augment: float = 0.0,
     ):
         super().__init__(workers=2, max_queue_size=8)  # made ahead by threads
+        self.augment = augment
         self.labels = None if labels is None else labels.astype("int32")
         self.images, self.batch_size, self.seed = images, min(batch_size, len(images)), seed
         self.bits = bits
@@ -52,6 +60,9 @@ class ShuffledBatches(keras.utils.PyDataset):
             where there are any.
         """
         images = self.images[self.order[index]]
+        if self.augment:
+            generator = seeds.stream(self.seed, "augmentation", self.epoch, index)
+            images = distorted(images, self.augment, generator)
         if self.bits:
             images = draw_bits(images, seeds.stream(self.seed, "bits", self.epoch, index))
         return (images,) if self.labels is None else (images, self.labels[self.order[index]])

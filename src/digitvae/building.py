@@ -86,7 +86,7 @@ def build(
     Args:
         config: what to build.
         image_shape: (height, width) of the images.
-        steps_per_epoch: batches an epoch, for the schedules of the learning rate and beta.
+        steps_per_epoch: batches per epoch, for the schedules of the learning rate and beta.
         images: training images, uint8 (n, height, width), from which data-dependent weights start.
         labels: of the training images, int (n,), -1 where one is missing; for a prior that depends on them.
 
@@ -117,7 +117,7 @@ def build(
 
 
 def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
-    """Give the model the optimiser that a config describes, its rate decaying to zero along a cosine."""
+    """Give the model the optimizer that a config describes, its rate decaying to zero along a cosine."""
     rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
     optimizer = Adam(rate) if config.optimizer == "adam" else Muon(rate, newton_schulz_dtype=config.precision)
     steps = steps_per_execution(keras.backend.backend(), config.architecture)

@@ -14,9 +14,8 @@ import keras
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.data import as_images
 from digitvae.model import compiles_with_xla
-from digitvae.rows import padded_batches
+from digitvae.rows import checked_images, padded_batches
 
 
 class Classifier:
@@ -29,7 +28,6 @@ class Classifier:
     def __init__(self, network: keras.Model):
         self.network = network
         self.image_shape: tuple[int, int] = tuple(network.input_shape[1:])
-        network.jit_compile = compiles_with_xla()
 
     def features_and_probabilities(
         self, images: npt.ArrayLike, batch_size: int = 256
@@ -37,7 +35,7 @@ class Classifier:
         """Compute the features and class probabilities of images.
 
         Args:
-            images: uint8 (n, height, width), or any form that `digitvae.data.as_images` takes.
+            images: (n, height, width), in any form that `digitvae.rows.checked_images` takes.
             batch_size: images per batch; it changes the result by rounding errors only.
 
         Returns:
@@ -47,12 +45,7 @@ class Classifier:
         Raises:
             ValueError: no images, images of another size, or a batch_size below 1.
         """
-        images = as_images(images)
-        if images.shape[1:] != self.image_shape:
-            raise ValueError(
-                f"Expected images of {self.image_shape[0]}x{self.image_shape[1]} pixels, like those that the "
-                f"classifier was trained on. Received: {images.shape[1]}x{images.shape[2]}"
-            )
+        images = checked_images(images, self.image_shape)
         features, probabilities = (
             np.empty((len(images), output.shape[1]), "float32") for output in self.network.outputs
         )
@@ -87,4 +80,5 @@ def read_classifier(path: Path) -> Classifier:
     except Exception as error:  # Keras raises various types for a missing or damaged archive
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"Expected a whole classifier file. Received: {path} ({reason})") from error
+    network.jit_compile = compiles_with_xla()
     return Classifier(network)

@@ -51,6 +51,9 @@ class Config:
     """The embedded MNIST, or a path to IDX, .npy, .npz or a folder of images."""
     binarization: str = "dynamic"
     """Fresh bits x ~ Bernoulli(pixel / 255) every step: the protocol of most published nats."""
+    augment: float = 0.0
+    """Strength of random rotations, shears, scalings and shifts of training images: against overfitting in
+    long trainings; in ten epochs there is little."""
 
     # Model.
     architecture: str = "conv"
@@ -95,6 +98,8 @@ class Config:
     # Optimisation.
     epochs: int = 10
     """What the project promises to show after a few minutes on a laptop."""
+    start_from: str = ""
+    """A run, or the name of a shipped model, of the same networks and prior, whose weights are the first."""
     batch_size: int = 128
     """Small enough for many updates in ten epochs, large enough to fill two cores."""
     optimizer: str = "muon"
@@ -187,7 +192,7 @@ _FROM_ONE = ("width", "latent_dim", "draws", "epochs", "batch_size")
 _PRIOR_FROM_ONE = ("prior_components", "flow_components", "flow_couplings", "flow_hidden")
 _AT_LEAST: dict[str, float] = {
     **dict.fromkeys((*_FROM_ONE, *_PRIOR_FROM_ONE), 1),
-    **dict.fromkeys(("blocks", "beta", "free_bits", "warmup_epochs"), 0),
+    **dict.fromkeys(("augment", "blocks", "beta", "free_bits", "warmup_epochs"), 0),
 }
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {

@@ -56,17 +56,18 @@ class CouplingFlow(keras.layers.Layer):
             for position, (kept, moved) in enumerate(splits)
         ]
         # Outside of `__call__` an enclosing layer's mixed policy would cast these to bfloat16.
-        log_scale, shift = (
+        self._log_scale, self._shift = (
             self.add_weight(shape=(latent_dim,), initializer="zeros", autocast=False, name=name)
             for name in ("log_scale", "shift")
         )
-        embeddings = None
+        self._embeddings = None
         if labels:
             # One matrix for all hidden layers: one product instead of two per coupling.
-            embeddings = self.add_weight(
+            self._embeddings = self.add_weight(
                 shape=(labels, 2 * hidden * couplings), initializer="zeros", autocast=False, name="embeddings"
             )
-        self.map = Flow([step._network for step in self._steps], log_scale, shift, embeddings)
+        networks = [step._network for step in self._steps]
+        self.map = Flow(networks, self._log_scale, self._shift, self._embeddings)
         self.built = True
 
     def forward(self, u: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -76,6 +77,25 @@ class CouplingFlow(keras.layers.Layer):
     def inverse(self, z: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map latents to noise, as `Flow.inverse`."""
         return self.map.inverse(z, weights)
+
+    def start_from(self, other: CouplingFlow) -> None:
+        """Take the weights of a flow without labels: the map of every label is then that flow's.
+
+        Raises:
+            ValueError: the other flow has other sizes.
+        """
+        sizes = ("latent_dim", "couplings", "hidden")
+        if [getattr(self, name) for name in sizes] != [getattr(other, name) for name in sizes]:
+            raise ValueError(
+                f"Expected a flow with {self.latent_dim} latents and {self.couplings} x {self.hidden} "
+                f"couplings. Received: {other.latent_dim} latents, {other.couplings} x {other.hidden}"
+            )
+        for ours, theirs in zip(self._steps, other._steps, strict=True):
+            ours.set_weights(theirs.get_weights())
+        self._log_scale.assign(other._log_scale)
+        self._shift.assign(other._shift)
+        if self._embeddings is not None:
+            self._embeddings.assign(keras.ops.zeros_like(self._embeddings))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, for `from_config`."""

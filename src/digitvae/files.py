@@ -1,4 +1,4 @@
-"""Files that are whole or not there: written under a temporary name, flushed to the disk, renamed."""
+"""Files that are written completely or not at all: to a temporary name, flushed to the disk, renamed."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def written_whole(path: str | Path, size: int = 0) -> Iterator[Path]:
     _clear_stale(path)
     temporary = _temporary(path)
     try:
-        # The mode is that of any new file: the system takes the umask off.
+        # The permissions of any new file: the system applies the umask of the process.
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
         yield temporary
-        # Windows flushes only what may be written.
+        # Windows flushes only through a handle that may write.
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -117,7 +117,7 @@ def _explain(error: BaseException, path: Path, needed: int) -> None:
 
 
 def _clear_stale(path: Path) -> None:
-    """Remove the temporary files and folders of processes of this machine that no longer live."""
+    """Remove the temporary files and folders that processes of this machine left when they were killed."""
     stem, host, suffix = map(re.escape, (path.stem, platform.node(), path.suffix))
     for entry in path.parent.iterdir():
         match = re.fullmatch(rf"\.{stem}-{host}-(\d+)-[0-9a-f]{{8}}{suffix}", entry.name)
@@ -131,13 +131,13 @@ def _clear_stale(path: Path) -> None:
 
 def _lives(process: int) -> bool:
     if os.name != "posix":
-        return True  # elsewhere there is no signal that only asks
+        return True  # Windows has no signal that only tests for a process
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
-        pass  # somebody else's
+        pass  # it lives, and belongs to another user
     return True
 
 

@@ -34,7 +34,7 @@ def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
     if isinstance(source, keras.utils.PyDataset):
         return _CheckedPyDataset(source, convert)
     if hasattr(source, "element_spec"):
-        return _checked_tf_dataset(source, convert, image_shape)
+        return _checked_tf_dataset(source, image_shape)
     if hasattr(source, "collate_fn"):
         # A copy, so that the caller's loader stays as it is.
         loader = copy.copy(source)
@@ -124,16 +124,21 @@ class _CheckedCollate:
         return torch.from_numpy(images), *rest
 
 
-def _checked_tf_dataset(source: Any, convert: Convert, image_shape: tuple[int, int]) -> Any:
+def _checked_tf_dataset(source: Any, image_shape: tuple[int, int]) -> Any:
     import tensorflow as tf
 
     spec = source.element_spec
-    spec = spec[0] if isinstance(spec, tuple | list) else spec
-    if spec.dtype in (tf.uint8, tf.bool) and tuple(spec.shape[1:]) == image_shape:
+    spec = spec[0] if isinstance(spec, tuple | list) and spec else spec
+    if not isinstance(spec, tf.TensorSpec):
+        raise ValueError(
+            "Expected batches of images, alone or first in a tuple. "
+            f"Received: a tf.data.Dataset of {type(spec).__name__}"
+        )
+    if spec.dtype in (tf.uint8, tf.bool) and spec.shape.rank == 3 and tuple(spec.shape[1:]) == image_shape:
         return source
 
     def check(images: Any, *rest: Any) -> tuple[Any, ...]:
-        checked = tf.numpy_function(convert, [images], tf.uint8)
+        checked = tf.numpy_function(partial(checked_images, image_shape=image_shape), [images], tf.uint8)
         checked.set_shape((None, *image_shape))
         return checked, *rest
 

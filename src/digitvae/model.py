@@ -1,4 +1,4 @@
-"""The variational autoencoder: a Keras model composed of cells it knows only by what they do."""
+"""The variational autoencoder: a Keras model made of networks, a prior, a likelihood and an objective."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ class VAE(Codec, keras.Model):
 
     It is an ordinary Keras model: `compile`, `fit`, `evaluate`, callbacks and `.keras` files work as
     everywhere. Every method takes images as uint8 0..255, bool or float in [0, 1], (n, height, width), from
-    any array, tensor or list; `fit` and `evaluate` also take batches of them. Results are NumPy arrays.
+    any array, tensor or list; `fit` and `evaluate` also take batches of them, as
+    `digitvae.inputs.checked_source` does, also as `validation_data`. Images of another size, and what holds
+    no images, are a ValueError. Results are NumPy arrays.
 
     Args:
         encoder: model from float (n, height, width) in [0, 1] to (n, 2 * latent_dim), the posterior's mean
@@ -185,7 +187,7 @@ class VAE(Codec, keras.Model):
 
         Args:
             images: (n, height, width), integer 0..255; bool for bits that are drawn already; or float in
-                [0, 1]. Floats outside become NaN, so that no loss is finite with them.
+                [0, 1]. Values outside become NaN, so that no loss is finite with them.
         """
         dtype = keras.backend.standardize_dtype(images.dtype)
         x = ops.cast(images, "float32")
@@ -193,12 +195,12 @@ class VAE(Codec, keras.Model):
             return x
         if "float" not in dtype:
             x = x / 255.0
-        invalid = ops.logical_not(ops.logical_and(x >= 0, x <= 1)) if "float" in dtype else None
+        valid = None if dtype == "uint8" else ops.logical_and(x >= 0, x <= 1)
         if self.binarization == "dynamic":
             # x ~ Bernoulli(pixel / 255). The draw is below 1, so pixels of 0 and 255 stay as they are.
             uniform = keras.random.uniform(ops.shape(x), dtype="float32", seed=self.seed_generator)
             x = ops.cast(uniform < x, "float32")
-        return x if invalid is None else ops.where(invalid, float("nan"), x)
+        return x if valid is None else ops.where(valid, x, float("nan"))
 
     def posterior(self, x: Tensor) -> Gaussian:
         """Return q(z|x) for x float (n, height, width) in [0, 1]."""
@@ -212,16 +214,7 @@ class VAE(Codec, keras.Model):
     # What users call to train and to measure; the rest is in `Codec`.
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Train on images; as `keras.Model.fit`.
-
-        Args:
-            x: images, or batches of them, as `digitvae.inputs.checked_source` takes them.
-            *args: as in Keras; images in `validation_data` are taken alike.
-            **kwargs: as in Keras.
-
-        Raises:
-            ValueError: images of another size, or not images at all.
-        """
+        """Train on images; as `keras.Model.fit`."""
         return super().fit(**checked_arguments(keras.Model.fit, self.image_shape, x, *args, **kwargs))
 
     def evaluate(self, x: Any = None, *args: Any, seed: int = 0, **kwargs: Any) -> Any:
@@ -230,13 +223,10 @@ class VAE(Codec, keras.Model):
         The noise is that of `seed` at every call and the training's random state is left untouched.
 
         Args:
-            x: images, or batches of them, as in `fit`.
+            x: images, or batches of them.
             *args: as in Keras.
             seed: seed of the posterior draws (and of the bits of grey images).
             **kwargs: as in Keras; `return_dict=True` gives the names.
-
-        Raises:
-            ValueError: images of another size, or not images at all.
         """
         state = self.seed_generator.state
         before = ops.convert_to_numpy(state).copy()
@@ -250,16 +240,26 @@ class VAE(Codec, keras.Model):
             state.assign(before)
 
     def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Take one step; as `keras.Model.train_on_batch`, images as in `encode`."""
+        """Take one step; as `keras.Model.train_on_batch`."""
         return super().train_on_batch(
             **checked_arguments(keras.Model.train_on_batch, self.image_shape, x, *args, **kwargs)
         )
 
     def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Measure one batch; as `keras.Model.test_on_batch`, images as in `encode`."""
+        """Measure one batch; as `keras.Model.test_on_batch`."""
         return super().test_on_batch(
             **checked_arguments(keras.Model.test_on_batch, self.image_shape, x, *args, **kwargs)
         )
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse: there is no one output of a VAE.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError("Expected encode, reconstruct, decode or generate. Received: predict")
+
+    predict_on_batch = predict
 
     # What computes for `Codec`.
 

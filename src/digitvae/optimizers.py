@@ -61,7 +61,7 @@ class Muon(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
-        # Keras hands the gradients of a step over one by one. Neither list is state: hidden from Keras.
+        # Keras passes the gradients of a step one by one. In a namespace, Keras does not track these lists.
         self._step = SimpleNamespace(keys=[id(variable) for variable in variables], indices=[], taken={})
         self._shapes = [tuple(variable.shape) for variable in variables]
         # By size, because many small products and sums cost more than few large ones.

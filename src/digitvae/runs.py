@@ -216,7 +216,7 @@ class Run:
         except Exception as error:  # Keras raises many kinds for a damaged archive
             reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise ValueError(f"Expected a whole model.keras. Received: {path} ({reason})") from error
-        # The optimiser's state is in the checkpoint; here a fresh one makes fit and evaluate work.
+        # The optimizer's state is in the checkpoint; here a fresh one makes fit and evaluate work.
         vae.compile(optimizer=keras.optimizers.Adam(), jit_compile=vae.encoder.jit_compile)
         return vae
 
@@ -236,7 +236,7 @@ class Run:
 
         Args:
             epoch: epochs done.
-            variables: every variable of model and optimiser, in a fixed order.
+            variables: every variable of model and optimizer, in a fixed order.
         """
         import keras
 
@@ -323,7 +323,7 @@ def shipped_models() -> list[str]:
 
 
 def _names() -> list[str]:
-    """List what means a run without being its path."""
+    """Return the names that stand for a run and are not paths."""
     return ["latest", *shipped_models()]
 
 

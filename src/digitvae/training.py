@@ -15,10 +15,11 @@ from tqdm import tqdm
 
 from digitvae.batches import ShuffledBatches
 from digitvae.building import build, resolve_auto
-from digitvae.config import Config, with_changes
+from digitvae.config import Config, ConfigError, with_changes
 from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
 from digitvae.files import DiskFull
 from digitvae.model import METRICS, VAE
+from digitvae.priors import FlowPrior
 from digitvae.runs import Run, find_run
 
 VALIDATION_BATCH = 500
@@ -56,7 +57,8 @@ def train(
         The run: `Run.load_model` gives its model, `Run.history` its numbers.
 
     Raises:
-        ConfigError: the config is of another backend.
+        ConfigError: the config is of another backend, wants labels where there are none, or starts from a run
+            of another model.
         DiskFull: there is no more room; every finished epoch is kept.
         OSError: the folder cannot be written.
         TrainingDiverged: the loss exploded; the last good epoch is kept.
@@ -113,12 +115,14 @@ def _fit(
     if config.binarization == "dynamic":
         validation = fixed_bits(validation)
     bits = config.binarization == "dynamic"
-    batches = ShuffledBatches(images, config.batch_size, config.seed, bits, labels)
+    batches = ShuffledBatches(images, config.batch_size, config.seed, bits, labels, config.augment)
     # The float32 twin holds the weights for everything after training, so that a saved model is portable and
     # its numbers do not depend on the precision of training.
     parts = run.image_shape, len(batches), images, labels
     twin = build(with_changes(config, precision="float32"), *parts)
     vae = build(config, *parts)
+    if config.start_from and not run.has_checkpoint():
+        _copy_weights(config.start_from, vae)
     vae.optimizer.build(vae.trainable_variables)
     writer = RunWriter(run, twin, batches)
     writer.set_model(vae)
@@ -144,6 +148,26 @@ def _fit(
     finally:
         shown.close()
     return run
+
+
+def _copy_weights(name: str, vae: VAE) -> None:
+    """Give a model the weights of a run; labels may be new to its prior.
+
+    Raises:
+        ConfigError: the run's model is another one.
+    """
+    other = find_run(name).load_model()
+    try:
+        vae.encoder.set_weights(other.encoder.get_weights())
+        vae.decoder.set_weights(other.decoder.get_weights())
+        if isinstance(vae.prior, FlowPrior) and isinstance(other.prior, FlowPrior) and not other.labels:
+            vae.prior.flow.start_from(other.prior.flow)
+        else:
+            vae.prior.set_weights(other.prior.get_weights())
+    except ValueError as error:
+        raise ConfigError(
+            f"Expected start_from to name a run of the same networks and prior. Received: {name} ({error})"
+        ) from None
 
 
 class RunWriter(keras.callbacks.Callback):

@@ -90,6 +90,8 @@ def test_other_settings_want_another_folder(done, speedrun):
         (["--systems", "grey"], "Expected systems among default"),
         (["--systems", "classic@other"], "Expected systems among default"),
         (["--systems", "numpyro@jax"], "Expected systems among default"),
+        (["--systems", "classic@float32@bfloat16"], "Expected systems among default"),
+        (["--systems", "classic@auto"], "Expected systems among default"),
         (
             ["--systems", "keras", "--train-images", 100],
             "Expected --train-images of 128 to 60000. Received: 100",
@@ -109,7 +111,7 @@ def test_a_wrong_command_line_is_one_line(speedrun, tmp_path, arguments, expecte
 
 @pytest.mark.parametrize(
     ("system", "module"),
-    [("classic@jax", "jax"), ("numpyro", "numpyro"), ("pytorch", "torch"), ("pythae", "pythae")],
+    [("classic@float32@jax", "jax"), ("numpyro", "numpyro"), ("pytorch", "torch"), ("pythae", "pythae")],
 )
 @pytest.mark.filterwarnings("ignore")  # of the libraries' own imports
 def test_other_frameworks_are_scored_like_ours(speedrun, tmp_path, system, module):
@@ -119,6 +121,9 @@ def test_other_frameworks_are_scored_like_ours(speedrun, tmp_path, system, modul
     (run,) = json.loads(finished.stdout)["systems"][system]["runs"]
     assert 0 < run["nll"] < 700
     assert module in run["versions"]
+    assert run["precision"] == "float32"
+    low, high = run["nll_interval"]
+    assert low <= run["nll"] <= high
 
 
 def test_what_is_missing_is_skipped_and_what_fails_is_told(speedrun, tmp_path):
@@ -211,6 +216,45 @@ def test_a_twin_with_permuted_weights_is_refused(twins, weights, images, outputs
         twins.check(twins.pytorch(weights), images, outputs)
 
 
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("classic", ("classic", "tensorflow", "", "")),
+        ("classic@jax", ("classic", "jax", "", "")),
+        ("classic@3@float32", ("classic", "tensorflow", "3", "float32")),
+        ("classic@float32@jax@3", ("classic", "jax", "3", "float32")),
+        ("classic@0", None),
+        ("classic@jax@torch", None),
+        ("numpyro@3", None),
+        ("", None),
+    ],
+)
+def test_options_of_a_recipe_come_in_any_order_and_once(monkeypatch, name, expected):
+    monkeypatch.syspath_prepend(FOLDER)
+    assert __import__("contestants").variant_of(name) == expected
+
+
+def cpu(vendor, family, model, flags):
+    return {"vendor_id": vendor, "cpu family": family, "model name": model, "flags": flags}
+
+
+@pytest.mark.parametrize(
+    ("info", "expected"),
+    [
+        (cpu("GenuineIntel", "6", "Intel(R) Xeon(R) Processor", "avx2 avx512f amx_bf16"), "intel-xeon-amx"),
+        (cpu("GenuineIntel", "6", "Intel(R) Xeon(R) CPU @ 2.20GHz", "avx2 avx512f"), "intel-xeon-avx512"),
+        (cpu("AuthenticAMD", "25", "AMD EPYC", "avx2 avx512f avx512_bf16"), "amd-epyc-zen4"),
+        (cpu("AuthenticAMD", "25", "AMD EPYC 7B13 64-Core Processor", "avx2"), "amd-epyc-7b13-zen3"),
+        (cpu("AuthenticAMD", "26", "AMD EPYC", "avx2 avx512f avx512_bf16"), "amd-epyc-zen5"),
+        ({"Features": "fp asimd"}, "arm-neon"),
+        ({}, "arm"),
+    ],
+)
+def test_results_are_filed_by_processor(monkeypatch, info, expected):
+    monkeypatch.syspath_prepend(FOLDER)
+    assert __import__("processors").short_name(info, "Arm") == expected
+
+
 @pytest.fixture
 def report(monkeypatch):
     monkeypatch.syspath_prepend(FOLDER)
@@ -237,6 +281,8 @@ def result(**systems):
                             {"epoch": i, "seconds": s, "neg_elbo": e} for i, (s, e) in enumerate(curve)
                         ],
                         "nll": 90.0,
+                        "nll_interval": [89.5, 90.5 + seed],
+                        "precision": "float32",
                         "images_per_second": 1234.0,
                         "peak_memory_bytes": 5_000_000,
                     }
@@ -256,7 +302,10 @@ def test_the_table_says_what_the_curves_say(report):
     ]
     theirs = [[(5, 150), (25, 106)], [(5, 151), (23, 104)], [(5, 152), (24, 107)]]
     lines = report.table(result(default=ours, peer=theirs, fast=[[(1, 200)]])).splitlines()
-    assert "| default | DEFAULT | 3 | 3 | 34 (31 to 37) | 91.00 (90.00 to 92.00) |" in "\n".join(lines)
+    assert "| default | DEFAULT | float32 | 3 | 3 | 34 (31 to 37) | 91.00 (90.00 to 92.00) |" in "\n".join(
+        lines
+    )
+    assert "| 90.00 (90.00 to 90.00) +-1.50 |" in "\n".join(lines)
     assert "| 22.0 (20.0 to 24.0) | 1,234 (1,234 to 1,234) | 5 (5 to 5) |" in "\n".join(lines)
     assert "| 23.0 (2 never) |" in next(line for line in lines if "| PEER |" in line)
     # When the peer ended, after 24 s, the three seeds had reached 104, 103 and 105.

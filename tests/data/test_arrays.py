@@ -155,5 +155,5 @@ def test_labels_must_be_integers(refused):
 
 
 def test_negative_labels_are_refused(refused):
-    with refused(ValueError, "from 0 upwards", "minimum=-1"):
-        as_labels([0, -1, 2], 3)
+    with refused(ValueError, "from 0 upwards", "minimum=-2"):
+        as_labels([0, -2, 2], 3)

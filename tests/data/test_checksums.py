@@ -24,8 +24,6 @@ def test_embedded_files_are_the_originals():
 def test_canonical_digests():
     assert ARCHIVES["train-images-idx3-ubyte.gz"].md5 == "6bbc9ace898e44ae57da46a324031adb"
     assert ARCHIVES["t10k-images-idx3-ubyte.gz"].md5 == "2646ac647ad5339dbf082846283269ea"
-    assert ARCHIVES["train-images-idx3-ubyte.gz"].size == 16 + 60_000 * 28 * 28
-    assert ARCHIVES["t10k-labels-idx1-ubyte.gz"].size == 8 + 10_000
 
 
 def test_loads_by_path_with_the_standard_library_alone():
@@ -65,7 +63,7 @@ def test_damaged_archive_is_refused(copies, refused):
 
 def test_wrong_content_is_refused(refused):
     name = "t10k-labels-idx1-ubyte.gz"
-    with refused(ValueError, name, "Received: 3 bytes", ARCHIVES[name].md5, "installing digitvae again"):
+    with refused(ValueError, name, "Received: 3 bytes", ARCHIVES[name].md5, "reinstalling digitvae"):
         verify_content(name, b"abc")
     with refused(ValueError, name, "Received: 10008 bytes"):
         verify_content(name, bytes(10_008))

@@ -17,6 +17,7 @@ from digitvae.metrics import (
     linear_probe,
     map_2d,
 )
+from digitvae.metrics.latents import _principal_plane
 
 
 def test_active_units_are_those_whose_mean_varies():
@@ -65,12 +66,11 @@ def test_collapsed_codes_cluster_into_the_largest_class():
     assert clustering_accuracy(np.ones((10, 3)), np.array([0] * 6 + [1] * 3 + [2])) == pytest.approx(0.6)
 
 
-def test_pca_map_keeps_the_distances_of_a_plane():
+def test_the_plane_of_largest_variance_keeps_the_distances_of_a_plane():
     generator = np.random.default_rng(0)
     plane = generator.normal(size=(50, 2)) * [5, 1]
     latents = 3 + plane @ ortho_group.rvs(6, random_state=1)[:2]
-    drawn, indices = map_2d(latents, method="pca")
-    np.testing.assert_array_equal(indices, np.arange(50))
+    drawn = _principal_plane(latents)
     np.testing.assert_allclose(cdist(drawn, drawn), cdist(plane, plane), atol=1e-9)
     assert drawn[:, 0].std() > 2 * drawn[:, 1].std()
 
@@ -111,8 +111,6 @@ def test_map_of_a_collapsed_code_is_a_point():
 
 def test_perfect_codes_are_at_the_floor():
     found = aggregate_mismatch(np.random.default_rng(9).normal(size=(1500, 6)))
-    np.testing.assert_allclose(found["mean"], 0, atol=0.12)
-    np.testing.assert_allclose(found["variance"], 1, atol=0.2)
     # The expectation of the fit's KL is d (d + 3) / 4n to first order.
     assert found["gaussian_kl_floor"] == pytest.approx(6 * 9 / 6000, rel=0.6)
     assert found["gaussian_kl"] == pytest.approx(found["gaussian_kl_floor"], rel=0.6)
@@ -125,8 +123,6 @@ def test_gaussian_kl_is_the_closed_form():
     standard = standard @ np.linalg.inv(np.linalg.cholesky(np.cov(standard.T, bias=True))).T
     covariance, mean = np.array([[2.0, 0.6], [0.6, 0.5]]), np.array([0.3, -1.0])
     found = aggregate_mismatch(mean + standard @ np.linalg.cholesky(covariance).T)
-    np.testing.assert_allclose(found["mean"], mean)
-    np.testing.assert_allclose(found["variance"], [2.0, 0.5])
     expected = (2.5 + 1.09 - 2 - math.log(2.0 * 0.5 - 0.36)) / 2
     assert found["gaussian_kl"] == pytest.approx(expected)
 
@@ -213,8 +209,6 @@ def test_bad_settings_are_refused(refused, groups):
         linear_probe(latents, np.full(60, 4), latents, labels)
     with refused("labels", "(3,)"):
         clustering_accuracy(latents, labels[:3])
-    with refused("'umap'"):
-        map_2d(latents, method="umap")
     with refused("points=0"):
         map_2d(latents, points=0)
     with refused("more rows", "(4, 4)"):

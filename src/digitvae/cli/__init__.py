@@ -16,7 +16,7 @@ __all__ = ["main", "run_script"]
 VERBS = {
     "train and measure": {
         "train": ("train", "train a model, measure it and draw its figures"),
-        "evaluate": ("evaluate", "measure trained models, or anyone's samples, in full"),
+        "evaluate": ("evaluate", "measure trained models, or any generator's samples, in full"),
         "info": ("info", "say what a trained model is: recipe, data, numbers, files"),
     },
     "make new digits": {

@@ -7,6 +7,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 from digitvae.config import BACKENDS, ConfigError
@@ -19,8 +20,8 @@ class Parser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, **kwargs)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what becomes one line and exit code 2."""
-        raise ConfigError(f"{message} ({self.prog} --help lists what there is)")
+        """Raise an error that `guarded` turns into one line and exit code 2."""
+        raise ConfigError(f"{message} ({self.prog} --help lists the options)")
 
 
 def add_common_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +61,8 @@ def start_backend(name: str | None) -> None:
             import keras
             import numpy
 
-            # Now Keras looks whether there is a TensorFlow, and remembers that there is none where it is
-            # hidden. It would look when it saves a model, and import it: seconds and half a gigabyte.
+            # Keras checks here, once, whether TensorFlow can be imported. Otherwise it would check when it
+            # first saves a model, and import it where it is installed: seconds and half a gigabyte.
             keras.saving.serialize_keras_object(numpy.float32(0))
         except ModuleNotFoundError as error:
             wanted = wanted or "tensorflow"
@@ -83,20 +84,15 @@ def start_backend(name: str | None) -> None:
         )
 
 
-def whole(text: str) -> int:
-    """Read a whole number from the command line."""
-    try:
-        return int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"Expected a whole number. Received: {text}") from None
-
-
-def number(text: str) -> float:
+def number(text: str, kind: type[float] = float, name: str = "a number") -> float:
     """Read a number from the command line."""
     try:
-        return float(text)
+        return kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"Expected a number. Received: {text}") from None
+        raise argparse.ArgumentTypeError(f"Expected {name}. Received: {text}") from None
+
+
+whole = partial(number, kind=int, name="a whole number")
 
 
 def from_one(text: str) -> int:
@@ -140,7 +136,7 @@ def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
     except ConfigError as error:
         return _fail(str(error), 2, debug)
     except (ValueError, OSError, RuntimeError, ImportError, MemoryError) as error:
-        # A reader that went away (`... | head`) is no error worth a line.
+        # A closed pipe (`... | head`) needs no message.
         if isinstance(error, BrokenPipeError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1

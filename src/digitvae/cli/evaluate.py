@@ -1,4 +1,4 @@
-"""`digitvae evaluate`: full evaluations of runs and of anyone's samples, as a table, JSON and a page."""
+"""`digitvae evaluate`: full evaluations of runs and of any generator's samples, as table, JSON and page."""
 
 from __future__ import annotations
 
@@ -135,12 +135,9 @@ def _checked_page(arguments: argparse.Namespace) -> Path | None:
     count = len(arguments.runs) + len(arguments.samples_file)
     if count == 0:
         raise ConfigError("Expected at least one RUN or --samples-file. Received: none")
-    if arguments.samples < 1:
-        raise ConfigError(f"Expected --samples of at least 1. Received: {arguments.samples}")
-    if arguments.refine < 0:
-        raise ConfigError(f"Expected --refine of at least 0. Received: {arguments.refine}")
-    if arguments.seed < 0:
-        raise ConfigError(f"Expected --seed of at least 0. Received: {arguments.seed}")
+    for name, least in {"samples": 1, "refine": 0, "seed": 0}.items():
+        if (value := getattr(arguments, name)) < least:
+            raise ConfigError(f"Expected --{name} of at least {least}. Received: {value}")
     if arguments.report is None:
         return Path(COMPARISON) if count > 1 else None
     page = Path(arguments.report)
@@ -270,21 +267,12 @@ def _compared(measured: list[Measured]) -> list[ReportEntry]:
     for found in measured:
         entry, evaluation = found.entry, found.evaluation
         base = first.setdefault((entry.protocol, entry.data), found)
-        if (
-            evaluation is not None
-            and base.evaluation is not None
-            and base is not found
-            and len(evaluation.nll) > 1
-        ):
-            nll, *nll_interval = paired_difference(evaluation.nll, base.evaluation.nll)
-            bound, *bound_interval = paired_difference(base.evaluation.elbo, evaluation.elbo)
-            paired = {
-                "to": base.entry.name,
-                "nll": nll,
-                "nll_interval": nll_interval,
-                "bound": bound,
-                "bound_interval": bound_interval,
-            }
+        if evaluation and base.evaluation and base is not found and len(evaluation.nll) > 1:
+            paired: dict[str, Any] = {"to": base.entry.name}
+            paired["nll"], *paired["nll_interval"] = paired_difference(evaluation.nll, base.evaluation.nll)
+            paired["bound"], *paired["bound_interval"] = paired_difference(
+                base.evaluation.elbo, evaluation.elbo
+            )
             entry = replace(entry, evaluation={**entry.evaluation, "paired": paired})
         entries.append(entry)
     return entries

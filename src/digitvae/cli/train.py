@@ -31,8 +31,8 @@ DESCRIPTION = "Train a model, measure it on the test set and draw its figures in
 
 
 def work(arguments: argparse.Namespace) -> None:
-    """Check the arguments, learn, then look and measure: all that `digitvae train` and `vae.py` do."""
-    # What is wrong with the arguments or the data is said before seconds go into the import of a backend.
+    """Check the arguments, train, draw the figures and measure: all that `digitvae train` and `vae.py` do."""
+    # Errors in the arguments or the data are reported before a backend is imported, which takes seconds.
     unfinished, config = _checked(arguments)
     # By default 60,000 training and 10,000 test digits, uint8, shipped inside the package.
     dataset = digitvae.load_dataset(config.data)
@@ -49,12 +49,12 @@ def work(arguments: argparse.Namespace) -> None:
         else:
             run = digitvae.train(config, dataset, arguments.run, progress, tensorboard)
     try:
-        _look_and_measure(run, dataset, arguments)
+        _draw_and_measure(run, dataset, arguments)
     except DiskFull as error:
         raise DiskFull(f"{error}; the model is kept, --resume {run} goes on from there") from None
 
 
-def _look_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> None:
+def _draw_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> None:
     # An ordinary Keras model with encode, decode, reconstruct and generate.
     vae = run.load_model()
 
@@ -64,7 +64,7 @@ def _look_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: a
 
     # Nats per image of the test set on fixed bits, and PCA to compare with.
     result = digitvae.evaluate(vae, dataset, seed=seed, progress=not arguments.no_progress_bar)
-    result["train_seconds"] = round(sum(history["seconds"]), 3)
+    result["train_seconds"] = round(sum(history.get("seconds", [])), 3)
     result["wall_seconds"] = round(time.perf_counter() - STARTED, 3)
     run.write_json("evaluation.json", result)
 
@@ -73,7 +73,7 @@ def _look_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: a
     else:
         print(report(result))
         print(f"\nRun folder: {run} (figures in {run.folder / 'figures'})", flush=True)
-        # In windows, where there is a screen.
+        # Also in windows, where there is a screen.
         digitvae.show(list(figures.values()))
 
 
@@ -84,6 +84,8 @@ def _checked(arguments: argparse.Namespace) -> tuple[digitvae.Run | None, Config
         config = resolve(arguments.recipe, arguments.config, backend=arguments.backend, **given)
         if arguments.run is not None:
             digitvae.Run.check_free(arguments.run)
+        if config.start_from:
+            digitvae.find_run(config.start_from)
         return None, config
     settings = {"recipe": arguments.recipe, "config": arguments.config, "run": arguments.run, **given}
     extra = [f"--{name.replace('_', '-')}" for name, value in settings.items() if value is not None]
@@ -156,9 +158,11 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
     ("--likelihood", "likelihood", LIKELIHOODS, "p(x|z)"),
     ("--architecture", "architecture", ARCHITECTURES, "encoder and decoder"),
     ("--objective", "objective", OBJECTIVES, "what training maximises"),
-    ("--optimizer", "optimizer", OPTIMIZERS, "what follows the gradient"),
+    ("--optimizer", "optimizer", OPTIMIZERS, "rule by which gradients change the weights"),
     ("--binarization", "binarization", BINARIZATIONS, "fresh bits every step, or grey pixels"),
     ("--data", "data", "text", "mnist, or a path to IDX, .npy, .npz or a folder of images"),
+    ("--augment", "augment", _NUMBER, "strength of random distortions of training images"),
+    ("--start-from", "start_from", "text", "run whose weights are the first"),
     ("--precision", "precision", PRECISIONS, "arithmetic of the networks in training"),
     ("--seed", "seed", _WHOLE, "seed of everything random"),
 ]
@@ -174,7 +178,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--config", metavar="FILE", help="JSON file of settings; flags override it, it overrides the recipe"
     )
     for flag, field, kind, text in _CONFIG_FLAGS:
-        shown = f"{text} (default: {getattr(default, field)})"
+        shown = f"{text} (default: {'none' if getattr(default, field) == '' else getattr(default, field)})"
         if isinstance(kind, tuple):
             parser.add_argument(flag, dest=field, choices=kind, help=shown)
         else:

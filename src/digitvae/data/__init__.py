@@ -7,6 +7,7 @@ for image files; SciPy and scikit-image for photos.
 from __future__ import annotations
 
 from digitvae.data.arrays import as_images
+from digitvae.data.augmentation import distorted
 from digitvae.data.binarization import draw_bits, fixed_bits
 from digitvae.data.dataset import Dataset, load_dataset, read_images
 from digitvae.data.photos import read_photo
@@ -16,6 +17,7 @@ from digitvae.data.splits import split_validation
 __all__ = [
     "Dataset",
     "as_images",
+    "distorted",
     "draw_bits",
     "fixed_bits",
     "load_dataset",

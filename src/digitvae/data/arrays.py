@@ -119,7 +119,7 @@ def as_labels(array: npt.ArrayLike, count: int, name: str = "labels") -> Labels:
     """Validate the labels of `count` images.
 
     Args:
-        array: `(count,)` or `(count, 1)` integers from 0.
+        array: `(count,)` or `(count, 1)` integers from 0, or -1 for an image without a label.
         count: the number of images.
         name: of the array in error messages.
 
@@ -127,7 +127,7 @@ def as_labels(array: npt.ArrayLike, count: int, name: str = "labels") -> Labels:
         int64 `(count,)`.
 
     Raises:
-        ValueError: if they are not integers, are negative, or are not one per image.
+        ValueError: if they are not integers, are below -1, or are not one per image.
     """
     labels = np.asarray(array)
     if labels.dtype.kind not in "ui":
@@ -139,8 +139,10 @@ def as_labels(array: npt.ArrayLike, count: int, name: str = "labels") -> Labels:
             f"Expected one label for each of {count} images. Received: {name} with shape={np.shape(array)}"
         )
     labels = labels.astype(np.int64)
-    if labels.min() < 0:
-        raise ValueError(f"Expected labels from 0 upwards. Received: {name} with minimum={labels.min()}")
+    if labels.min() < -1:
+        raise ValueError(
+            f"Expected labels from 0 upwards, or -1 for none. Received: {name} with minimum={labels.min()}"
+        )
     return labels
 
 

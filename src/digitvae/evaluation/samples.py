@@ -1,4 +1,4 @@
-"""Scores of generated images, of any generator: distances of classifier features, and memorization."""
+"""Scores of generated images, of any generator: distances of classifier features, and memorisation."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 from digitvae import metrics
 from digitvae.classifier import Classifier, load_classifier
-from digitvae.data import Dataset, as_images
+from digitvae.data import Dataset
 from digitvae.evaluation.protocols import evenly_spaced
 from digitvae.model import VAE
+from digitvae.rows import checked_images
 
 MIXTURE_IMAGES = 10_000
 MIXTURE_COMPONENTS = 20
@@ -47,12 +48,7 @@ def score_samples(
     Raises:
         ValueError: images of another size than the data's, or fewer than 2.
     """
-    samples = as_images(samples)
-    if samples.shape[1:] != dataset.image_shape:
-        raise ValueError(
-            f"Expected samples of {dataset.image_shape[0]}x{dataset.image_shape[1]} pixels, as the images of "
-            f"{dataset.name}. Received: {samples.shape[1]}x{samples.shape[2]}"
-        )
+    samples = checked_images(samples, dataset.image_shape)
     if len(samples) < 2:
         raise ValueError(f"Expected at least 2 samples. Received: {len(samples)}")
     numbers: dict[str, Any] = {"count": len(samples), "model": None, "floor": None, "gmm": None}
@@ -67,7 +63,7 @@ def score_samples(
     numbers["memorisation"] = _memorisation(samples, dataset)
     shown = samples[:NEIGHBOURS_SHOWN]
     nearest, _ = metrics.nearest_neighbours(shown, dataset.train_images)
-    return SampleScores(numbers, dataset.train_images[nearest[:, 0]])
+    return SampleScores(numbers, dataset.train_images[nearest])
 
 
 def mixture_samples(vae: VAE, dataset: Dataset, count: int, seed: int = 0) -> np.ndarray | None:

@@ -11,10 +11,9 @@ from digitvae.figures.canvas import load_matplotlib
 from digitvae.figures.curves import training_curves
 from digitvae.figures.evaluation import latent_map, nats_per_latent, nll_curve, rate_distortion
 from digitvae.figures.mosaics import interpolations, latent_grid, neighbours, reconstructions, samples
-from digitvae.figures.output import can_show, png, save, show
+from digitvae.figures.output import png, save, show
 
 __all__ = [
-    "can_show",
     "interpolations",
     "latent_grid",
     "latent_map",

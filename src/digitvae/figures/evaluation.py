@@ -101,7 +101,7 @@ def nats_per_latent(
 def rate_distortion(
     latents: ArrayLike,
     mse: ArrayLike,
-    pca_mse: ArrayLike | None = None,
+    pca_mse: ArrayLike,
     title: str = "Error when only some latents are kept",
 ) -> Figure:
     """Draw the squared error against the number of latents that are kept.
@@ -109,28 +109,21 @@ def rate_distortion(
     Args:
         latents: `(points,)` numbers of latents, each larger than the one before.
         mse: `(points,)` mean squared error per pixel of [0, 1].
-        pca_mse: the same for equally many principal components: `(points,)`, or one number for as many
-            components as the last of `latents`. None for no comparison.
+        pca_mse: `(points,)`, the same for equally many principal components.
         title: shown above the curve.
 
     Raises:
         ValueError: if the arrays do not fit together, are empty or not finite.
     """
     kept, errors = _curve("latents", latents, "mse", mse)
-    others = None if pca_mse is None else _series("pca_mse", np.atleast_1d(pca_mse))
-    if others is not None and others.shape not in ((1,), kept.shape):
-        raise ValueError(
-            f"Expected one pca_mse or {kept.size} of them. Received: pca_mse.shape={others.shape}"
-        )
+    _, others = _curve("latents", latents, "pca_mse", pca_mse)
     with style():
         figure, [axes] = chart(title, WIDTH, HEIGHT)
         axes.set(xlabel="latents kept", ylabel="MSE per pixel")
-        if others is not None:
-            [line] = axes.plot(kept[-others.size :], others, label="as many principal components")
-            line.set(color=ORANGE, linestyle=DASHES, marker="s", markersize=4, linewidth=1.4)
+        [line] = axes.plot(kept, others, label="as many principal components")
+        line.set(color=ORANGE, linestyle=DASHES, marker="s", markersize=4, linewidth=1.4)
         axes.plot(kept, errors, color=BLUE, marker="o", markersize=4, linewidth=1.6, label="latents")
-        if others is not None:
-            axes.legend()
+        axes.legend()
         axes.set_ylim(bottom=0.0)
         _whole_ticks(axes)
     return figure

@@ -70,23 +70,13 @@ def png(figure: Figure, dpi: float = 150) -> bytes:
     return buffer.getvalue()
 
 
-def can_show() -> bool:
-    """Return whether windows can be opened.
-
-    Returns:
-        False without a screen, with a backend that is non-interactive, unknown or does not start, in a remote
-        session without a display, and outside the main thread.
-    """
-    return _window_backend() is not None
-
-
 def show(figures: list[Figure]) -> None:
-    """Open a window for each figure and wait until all are closed; do nothing if `can_show` is False.
+    """Open a window for each figure and wait until all are closed; do nothing without a `window_backend`.
 
     Args:
         figures: the figures; they can still be saved afterwards.
     """
-    backend = _window_backend() if figures else None
+    backend = window_backend() if figures else None
     if backend is None:
         return
     import matplotlib.pyplot as plt
@@ -106,8 +96,13 @@ def show(figures: list[Figure]) -> None:
             FigureCanvasAgg(figure)
 
 
-def _window_backend() -> str | None:
-    """Return the name of the backend that opens windows here, None if there is none."""
+def window_backend() -> str | None:
+    """Return the name of the backend that opens windows here.
+
+    Returns:
+        None without a screen, with a backend that is non-interactive, unknown or does not start, in a remote
+        session without a display, and outside the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         return None  # toolkits only run in the main thread
     screen = (os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY", ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -122,25 +121,22 @@ def clustering_accuracy(latents: npt.ArrayLike, labels: npt.ArrayLike, seed: int
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(points))
 
 
-def map_2d(
-    latents: npt.ArrayLike, method: Literal["tsne", "pca"] = "tsne", points: int = 2000
-) -> tuple[Floats, Indices]:
+def map_2d(latents: npt.ArrayLike, points: int = 2000) -> tuple[Floats, Indices]:
     """Project latents to two dimensions such that neighbours stay neighbours.
+
+    By t-SNE (van der Maaten & Hinton 2008), which starts from the plane of largest variance. One or two
+    latents are returned as they are.
 
     Args:
         latents: real (n, d).
-        method: "pca", the plane of largest variance, or "tsne" (van der Maaten & Hinton 2008), which starts
-            from that plane. One or two latents are returned as they are.
         points: the largest number of points, evenly spaced over the n; t-SNE of 2,000 takes about 10 seconds.
 
     Returns:
         Positions float64 (m, 2), without a unit, and the rows int64 (m,) of the latents they belong to.
 
     Raises:
-        ValueError: another method, no point, or latents that are not finite or not (n, d).
+        ValueError: no point, or latents that are not finite or not (n, d).
     """
-    if method not in ("tsne", "pca"):
-        raise ValueError(f"Expected method 'tsne' or 'pca'. Received: method={method!r}")
     check_count(points, 1, None, "points")
     chosen = as_floats(latents, "latents")
     indices = np.linspace(0, len(chosen), min(points, len(chosen)), endpoint=False).astype(np.int64)
@@ -150,7 +146,7 @@ def map_2d(
     plane = _principal_plane(chosen)
     spread = plane[:, 0].std()
     # Three points lie in a plane anyway, and constant latents have no neighbours to keep.
-    if method == "pca" or len(chosen) <= 3 or spread == 0:
+    if len(chosen) <= 3 or spread == 0:
         return plane, indices
     from sklearn.manifold import TSNE
 
@@ -160,7 +156,7 @@ def map_2d(
     return tsne.fit_transform(chosen).astype(np.float64), indices
 
 
-def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> dict[str, Any]:
+def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> dict[str, float]:
     """Measure how far the aggregate posterior is from the prior, in the prior's base noise u.
 
     Take one draw of q(z|x) for each test image. If together they follow the prior, they are standard normal
@@ -171,7 +167,6 @@ def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> dict[str,
         seed: of the standard normal draws to which u is compared.
 
     Returns:
-        mean, variance: of each u, float64 (d,); ideally 0 and 1.
         gaussian_kl: KL from the Gaussian with their mean and covariance to N(0, I), nats; infinite where u
             does not vary in some direction.
         energy_distance: 2 E|u - v| - E|u - u'| - E|v - v'| for as many standard normal v (Szekely & Rizzo
@@ -194,8 +189,6 @@ def aggregate_mismatch(latents_noise: npt.ArrayLike, seed: int = 0) -> dict[str,
         return 2 * _mean_distance(points, normal) - _mean_distance(points, points) - within
 
     return {
-        "mean": noise.mean(axis=0),
-        "variance": noise.var(axis=0),
         "gaussian_kl": _gaussian_kl(noise),
         "gaussian_kl_floor": _gaussian_kl(other),
         "energy_distance": energy(noise),

@@ -42,10 +42,8 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def paired_difference(
-    a: npt.ArrayLike, b: npt.ArrayLike, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> tuple[float, float, float]:
-    """Return the mean of a - b over images with its paired bootstrap interval.
+def paired_difference(a: npt.ArrayLike, b: npt.ArrayLike) -> tuple[float, float, float]:
+    """Return the mean of a - b over images with its 95% paired bootstrap interval.
 
     Both are resampled with the same images. What makes an image easy or hard for both models cancels, so the
     interval is much narrower than two separate ones suggest.
@@ -53,9 +51,6 @@ def paired_difference(
     Args:
         a: real (n,), one number per image.
         b: real (n,), another number of the same image.
-        resamples: number of times n images are drawn with replacement.
-        level: coverage of the interval, between 0 and 1.
-        seed: of the draws.
 
     Returns:
         The mean difference, the lower and the upper end of its interval, in the unit of the values.
@@ -66,7 +61,7 @@ def paired_difference(
     first, second = as_floats(a, "a", ndim=1, at_least=2), as_floats(b, "b", ndim=1, at_least=2)
     check_equal(len(first), len(second), "a and b with the same number of images")
     difference = first - second
-    return float(difference.mean()), *bootstrap_interval(difference, resamples, level, seed)
+    return float(difference.mean()), *bootstrap_interval(difference)
 
 
 def regression_estimate(

@@ -1,4 +1,4 @@
-"""What an evaluation says, for people: a self-contained HTML page, and a table for the terminal.
+"""Reports of evaluations: a self-contained HTML page, and a table for the terminal.
 
 Both take the JSON object of an evaluation (docs/evaluation_schema.md) and know no models, runs or data sets.
 Nats of different protocols, or of different data, never stand in one table. Importing this package imports

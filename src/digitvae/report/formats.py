@@ -19,7 +19,7 @@ def number(value: float | None, digits: int = 2) -> str | None:
     if not math.isfinite(value):
         return "infinite" if math.isinf(value) else "not a number"
     text = f"{value:,.{digits}f}"
-    # Rounding may leave a minus in front of nothing.
+    # A small negative number may have been rounded to -0.
     return text.removeprefix("-") if not text.strip("-0.,") else text
 
 
@@ -56,7 +56,7 @@ def duration(seconds: float | None) -> str | None:
 
 
 def with_interval(value: float | None, interval: Sequence[float] | None, digits: int = 2) -> str | None:
-    """Format a value with its interval: as plus or minus where that is honest, as a range else.
+    """Format a value with its interval: as plus or minus if it is nearly symmetric, else as a range.
 
     Args:
         value: the estimate.

@@ -60,7 +60,7 @@ class Standing(NamedTuple):
 
     protocol: str
     rivals: list[Rival]
-    data: str = REFERENCE_DATA
+    data: str
 
 
 def _render(entries: Sequence[ReportEntry]) -> str:
@@ -75,7 +75,6 @@ def _render(entries: Sequence[ReportEntry]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["signed"] = _signed
-    standings = _standings(entries)
     return environment.get_template("report.html.jinja").render(
         title=entries[0].name if len(entries) == 1 else f"{len(entries)} runs compared",
         kinds=PROTOCOLS,
@@ -92,12 +91,7 @@ def _render(entries: Sequence[ReportEntry]) -> str:
             for entry in entries
         ],
         tables=tables(entries),
-        standings=standings,
-        others=[
-            Standing(protocol, known)
-            for protocol in PROTOCOLS
-            if protocol not in {standing.protocol for standing in standings} and (known := _known(protocol))
-        ],
+        standings=_standings(entries),
         settings=_settings(entries),
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DATE = "2026-11-23"
-"""When this project measured the examples of others; the file in `benchmarks/results` has the same date."""
-MEASURED = f"measured by this project, median of three seeds, Intel Xeon with AMX, {DATE}"
+"""When this project measured the examples of others; one file in `benchmarks/results` has the same date."""
+# Nats do not depend on the machine, beyond the rounding of another processor.
+MEASURED = f"measured by this project, median of three seeds, {DATE}"
 _GREY = f"trained on grey levels, scored on bits; {MEASURED}"
 
 

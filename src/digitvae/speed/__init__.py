@@ -1,6 +1,20 @@
 """Everything that is done for speed alone, each part with its name, and the one switch to turn parts off.
 
-The environment variable `DIGITVAE_OFF` names what to turn off, separated by commas, or is `all`. TABLE
+The environment variable `DIGITVAE_OFF` names what to turn off, separated by commas, or is `all`.
+
+How much longer it takes without a part: the training steps and the whole process of `classic` (three epochs),
+and the CPU time of the process. One pair of runs each by `benchmarks/parts.py` on a busy AMD EPYC (Zen 4),
+where the CPU time is what others disturb least. docs/speedrun.md has numbers of another processor.
+
+| part     | what it does                                         | steps   | process | CPU time |
+|----------|------------------------------------------------------|---------|---------|----------|
+| threads  | TensorFlow: half of the cores for each operation     | +33 %   | +13 %   | +1 %     |
+| memory   | the C library keeps what a step frees                | -1 %    | +3 %    | +7 %     |
+| imports  | packages are hidden from Keras while it is imported  | +2 %    | +20 %   | +16 %    |
+| pipeline | TensorFlow: several batches from Python at once      | +100 %  | +51 %   | +37 %    |
+| steps    | several training steps in one call, on TensorFlow    | +28 %   | +22 %   | +6 %     |
+|          | and on JAX                                           | +9 %    | +3 %    | +12 %    |
+| adam     | TensorFlow: one kernel per variable                  | +0 %    | +5 %    | +11 %    |
 """
 
 from __future__ import annotations
