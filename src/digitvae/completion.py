@@ -10,8 +10,8 @@ import numpy.typing as npt
 from keras import ops
 
 from digitvae.distributions import Likelihood, Tensor
-from digitvae.inputs import checked_images
 from digitvae.model import VAE
+from digitvae.rows import checked_images
 from digitvae.tempering import CHAINS_AT_ONCE, posterior_draws
 
 LEAST_DRAWS = 16

@@ -12,9 +12,9 @@ from scipy.ndimage import uniform_filter
 from digitvae.data import fixed_bits, load_dataset, split_validation
 from digitvae.evaluation.likelihood import image_bounds, pixels
 from digitvae.evaluation.protocols import check_counts
-from digitvae.inputs import checked_images, padded_batches
 from digitvae.metrics import mse_per_image
 from digitvae.model import VAE
+from digitvae.rows import checked_images, padded_batches
 
 WINDOW = 5
 """Side of the neighbourhoods that are searched for the worst explained one, in pixels."""

@@ -27,8 +27,8 @@ from digitvae.evaluation.annealing import (
 )
 from digitvae.evaluation.gradients import value_and_gradient
 from digitvae.evaluation.likelihood import even_batch_size, padded
-from digitvae.inputs import padded_batches
 from digitvae.model import VAE
+from digitvae.rows import padded_batches
 
 LogLikelihood = Callable[..., Tensor]
 """Maps p(x|z) with parameters (n, k, height, width, channels) and observations (n, 1, ...) to nats (n, k)."""

@@ -61,7 +61,7 @@ class Result:
 
     arrays: dict[str, Any]
     pictures: Pictures | None = None
-    table: dict[str, Sequence[Any]] = field(default_factory=dict)
+    table: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
 
 

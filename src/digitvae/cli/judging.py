@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 SPACES = ("latent", "pixels")
 
 
+def _add_classify(parser: argparse.ArgumentParser) -> None:
+    add_inputs(parser)
+    parser.add_argument(
+        "--draws",
+        type=from_one,
+        metavar="K",
+        help="average over this many weighted posterior draws (default: take the posterior mean)",
+    )
+
+
 def _classify(task: Task) -> Result:
     images, names = task.read(task.arguments.inputs)
     vae = task.load()
@@ -24,7 +34,7 @@ def _classify(task: Task) -> Result:
     from digitvae.latent import classify
     from digitvae.writers import Result
 
-    probabilities = classify(vae, images)
+    probabilities = classify(vae, images, task.arguments.draws, task.arguments.seed)
     found = probabilities.argmax(axis=1)
     table = {f"p{label}": values for label, values in enumerate(probabilities.T)}
     return Result(
@@ -124,7 +134,7 @@ def _neighbours(task: Task) -> Result:
 VERBS = {
     "classify": Verb(
         "Say which digit each image shows: p(y|x) by Bayes' rule, for models trained with labels.",
-        add_inputs,
+        _add_classify,
         _classify,
         None,
         TABLES,

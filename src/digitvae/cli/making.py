@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from digitvae.cli.common import above_zero, from_one, from_zero, list_of
 from digitvae.cli.latents import read_latents
@@ -155,13 +155,18 @@ def _manifold(task: Task) -> Result:
     from digitvae.latent import label_plane, manifold
     from digitvae.writers import Pictures, Result
 
+    found: Any
     if vae.labels and given.label is None and given.axes is None:
-        rows = label_plane(vae, columns=given.size)
+        found = label_plane(vae, columns=given.size)
     else:
-        rows = manifold(vae, given.size, given.axes, given.label)
-    images = rows.reshape(-1, *vae.image_shape)
+        found = manifold(vae, given.size, given.axes, given.label)
+    rows = found.images
     names = [f"{i:02}-{j:02}" for i in range(rows.shape[0]) for j in range(rows.shape[1])]
-    return Result({"images": rows}, Pictures(images, names, list(rows)), numbers={"images": len(images)})
+    images = rows.reshape(-1, *vae.image_shape)
+    numbers = {"axis": found.axis} if hasattr(found, "axis") else {"axes": list(found.axes)}
+    return Result(
+        found._asdict(), Pictures(images, names, list(rows)), numbers={"images": len(images), **numbers}
+    )
 
 
 VERBS = {
