@@ -4,10 +4,10 @@
     python benchmarks/completion_bars.py best --part validation --images 100 --bars denoise
     python benchmarks/completion_bars.py best --bars anomaly --garments t10k-images-idx3-ubyte.gz
 
-inpaint: -log p(lower half | upper half) on fixed bits, in nats per image. The model's is that of the mixture of
-p(x|z) over its draws, which is too high rather than too low. Mean filling takes the training images' means as
-probabilities; the nearest neighbour takes the bits of the training image with the most similar upper half, each
-right with a probability that is fitted to validation images.
+inpaint: -log p(lower half | upper half) on fixed bits, in nats per image. The model's is that of the mixture
+of p(x|z) over its draws, which is too high rather than too low. Mean filling takes the training images' means
+as probabilities; the nearest neighbour takes the bits of the training image with the most similar upper half,
+each right with a probability that is fitted to validation images.
 denoise: mean squared error against the clean bits after inverting 20 % of them.
 anomaly: area under the ROC curve of MNIST's images against others, for each of the numbers of `score`.
 """
@@ -70,25 +70,24 @@ def _inpainting(vae, images, train, validation, options) -> dict[str, float]:
             nats = ops.convert_to_numpy(nats)[0].astype("float64")
             total += np.log(len(nats)) - special.logsumexp(nats)
 
-    def halves(bits):
-        return (part.reshape(len(bits), -1) for part in np.split(bits > 0, 2, axis=1))
+    def lower(bits):
+        return (bits[:, bits.shape[1] // 2 :] > 0).reshape(len(bits), -1)
 
     def cross_entropy(bits, probabilities):
         return float(-np.log(np.where(bits, probabilities, 1 - probabilities)).sum(axis=1).mean())
 
     def neighbours(bits):
         near, _ = nearest_neighbours(_upper(bits), _upper(train))
-        return next(reversed([*halves(train)]))[near[:, 0]]
+        return lower(train)[near[:, 0]]
 
-    lower = [*halves(images)][1]
     # As a Bayesian with a uniform prior would, so that no pixel is impossible.
-    means = (1 + [*halves(train)][1].sum(axis=0)) / (2 + len(train))
-    right = float((neighbours(validation) == [*halves(validation)][1]).mean())
+    means = (1 + lower(train).sum(axis=0)) / (2 + len(train))
+    right = float((neighbours(validation) == lower(validation)).mean())
     return {
         "model": total / len(images),
         "draws": options.draws,
-        "mean filling": cross_entropy(lower, means),
-        "nearest neighbour": cross_entropy(lower, np.where(neighbours(images), right, 1 - right)),
+        "mean filling": cross_entropy(lower(images), means),
+        "nearest neighbour": cross_entropy(lower(images), np.where(neighbours(images), right, 1 - right)),
     }
 
 
@@ -123,13 +122,10 @@ def _anomalies(vae, images, options) -> dict[str, dict[str, float]]:
         unusual = score(vae, np.ascontiguousarray(strange), options.draws, options.seed)
         truth = np.repeat([0, 1], [len(images), len(strange)])
         table[name] = {
-            field: float(
-                roc_auc_score(truth, np.concatenate([getattr(usual, field), getattr(unusual, field)]))
-            )
-            for field in usual._fields
+            field: float(roc_auc_score(truth, np.concatenate(pair)))
+            for field, *pair in zip(usual._fields, usual, unusual, strict=True)
         }
-        found = unusual.percentile
-        table[name]["share above the 99th percentile"] = float((found > 99).mean())
+        table[name]["share above the 99th percentile"] = float((unusual.percentile > 99).mean())
     table["usual"] = {"share above the 99th percentile": float((usual.percentile > 99).mean())}
     return table
 
@@ -148,9 +144,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("model", help="a run folder, latest, or a shipped model")
     parser.add_argument("--part", choices=("test", "validation"), default="test", help="images to measure")
     parser.add_argument("--images", type=int, default=200, help="how many, evenly spaced")
-    parser.add_argument(
-        "--draws", type=int, default=32, help="posterior draws an image, for inpaint and anomaly"
-    )
+    parser.add_argument("--draws", type=int, default=32, help="posterior draws an image")
     parser.add_argument("--bars", nargs="+", default=["inpaint", "denoise", "anomaly"],
                         choices=("inpaint", "denoise", "anomaly"))  # fmt: skip
     parser.add_argument("--garments", help="images of something else, such as Fashion-MNIST's, for anomaly")
