@@ -199,3 +199,190 @@ def test_one_object_is_printed_and_nothing_else(python, labelled, tmp_path):
     assert done.stderr == ""
     found = json.loads(done.stdout)
     assert (found["verb"], found["output"], found["images"]) == ("generate", "generate.png", 2)
+
+
+# Through the latent space
+
+
+def test_interpolate_goes_from_image_to_image(digitvae, plain):
+    digitvae("interpolate", plain, "mnist:0", "mnist:4-5", "--steps", "4", "-o", "w.npz")
+    vae = load_light(plain)
+    images = arrays("w.npz")["images"]
+    assert images.shape == (7, 28, 28)
+    np.testing.assert_allclose(
+        images[[0, 3, 6]].astype(int), vae.reconstruct(TEST[[0, 4, 5]]).astype(int), atol=1
+    )
+    digitvae("interpolate", plain, "mnist:0", "mnist:4-5", "--steps", "4", "-o", "w.png")
+    with Image.open("w.png") as picture:
+        assert picture.width > 1.8 * picture.height  # a row of four for each of two ways
+
+
+def test_interpolate_returns_to_the_start(digitvae, plain):
+    digitvae("interpolate", plain, "mnist:0-2", "--steps", "3", "--loop", "--method", "linear", "-o", "w.gif")
+    with Image.open("w.gif") as picture:
+        assert picture.n_frames == 6
+    assert digitvae("interpolate", plain, "mnist:0-2", "--loop", "-o", "w.png")["images"] == 27
+
+
+def test_interpolate_fills_a_square_and_takes_latents(digitvae, plain):
+    digitvae("encode", plain, "mnist:0-3", "-o", "z.npz")
+    options = ("--matrix", "--steps", "3", "--method", "spherical")
+    digitvae("interpolate", plain, "z.npz", "--latents", *options, "-o", "a.npz")
+    digitvae("interpolate", plain, "mnist:0-3", *options, "-o", "b.npz")
+    images = arrays("a.npz")["images"]
+    assert images.shape == (3, 3, 28, 28)
+    np.testing.assert_array_equal(images, arrays("b.npz")["images"])
+    corners = images[[0, 0, 2, 2], [0, 2, 0, 2]]
+    np.testing.assert_allclose(
+        corners.astype(int), load_light(plain).reconstruct(TEST[:4]).astype(int), atol=1
+    )
+
+
+def test_traverse_has_a_row_for_each_latent(digitvae, labelled):
+    found = digitvae("traverse", labelled, "--digit", "3", "--steps", "5", "-o", "t.png")
+    assert sorted(found["dimensions"]) == [0, 1, 2, 3]
+    assert len(found["values"]) == 5
+    digitvae("traverse", labelled, "--image", "mnist:3", "--dimensions", "2,0", "--steps", "5", "-o", "t.npz")
+    found = arrays("t.npz")
+    assert found["dimensions"].tolist() == [2, 0]
+    expected = load_light(labelled).reconstruct(TEST[3:4])[0]
+    for row in found["images"]:
+        np.testing.assert_allclose(row[2].astype(int), expected.astype(int), atol=1)
+    digitvae("traverse", labelled, "--steps", "5", "-o", "t.webp")
+    with Image.open("t.webp") as picture:
+        assert picture.n_frames == 8  # there and back
+
+
+def test_manifold_lays_digits_out(digitvae, labelled, plain):
+    assert digitvae("manifold", plain, "--size", "3", "--axes", "1,0", "-o", "m.npz")["axes"] == [1, 0]
+    assert arrays("m.npz")["images"].shape == (3, 3, 28, 28)
+    digitvae("manifold", labelled, "--digit", "5", "--size", "4", "-o", "m.npz")
+    assert arrays("m.npz")["images"].shape == (4, 4, 28, 28)
+    assert digitvae("manifold", labelled, "--size", "4")["images"] > 10 * 4
+
+
+def test_restyle_writes_the_digits_asked_for(digitvae, labelled):
+    from digitvae.latent import restyle
+
+    digitvae("restyle", labelled, "mnist:0-1", "--digits", "3-5", "--own", "72", "-o", "r.npz")
+    found = arrays("r.npz")
+    assert found["labels"].tolist() == [3, 4, 5]
+    expected = restyle(load_light(labelled), TEST[:2], [3, 4, 5], [7, 2])
+    np.testing.assert_array_equal(found["images"], expected)
+    digitvae("restyle", labelled, "mnist:0", "-o", "r/")
+    with Image.open("r/mnist-0-as-8.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), restyle(load_light(labelled), TEST[:1], [8])[0, 0])
+
+
+def test_arithmetic_changes_the_base(digitvae, plain):
+    options = ("--base", "mnist:0-1", "--minus", "mnist:2", "mnist:3", "--plus", "mnist:4")
+    digitvae("arithmetic", plain, *options, "-o", "a.npz")
+    vae = load_light(plain)
+    z = vae.encode(TEST[:5])
+    expected = vae.decode(z[:2] - z[2:4].mean(axis=0) + z[4])
+    np.testing.assert_allclose(arrays("a.npz")["images"].astype(int), expected.astype(int), atol=1)
+
+
+# Judging
+
+
+def test_classify_prints_or_writes_probabilities(digitvae, labelled, capsys):
+    from digitvae import cli
+
+    found = digitvae("classify", labelled, "mnist:0-2")
+    vae = load_light(labelled)
+    probabilities = vae.label_probabilities(vae.encode(TEST[:3]))
+    assert [image["digit"] for image in found["images"]] == probabilities.argmax(axis=1).tolist()
+    assert found["images"][1]["name"] == "mnist-1"
+    np.testing.assert_allclose(found["images"][1]["probabilities"], probabilities[1], rtol=1e-6)
+    assert found["output"] is None
+    digitvae("classify", labelled, "mnist:0-2", "--draws", "4", "-o", "c.csv")
+    rows = table("c.csv")
+    assert list(rows[0]) == ["name", "digit", *(f"p{i}" for i in range(10))]
+    assert sum(float(rows[0][f"p{i}"]) for i in range(10)) == pytest.approx(1, abs=1e-5)
+    assert cli.main(["classify", str(labelled), "mnist:0-2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 4
+    assert lines[0].split()[:3] == ["name", "digit", "p0"]
+    assert lines[1].split()[2] == f"{probabilities[0, 0]:.4f}"
+
+
+def test_score_gives_every_image_its_numbers(digitvae, plain):
+    found = digitvae("score", plain, "mnist:0-2", "--draws", "5", "--show-input")
+    assert found["input"] == "score-input.png"
+    assert len(found["images"]) == 3
+    for image in found["images"]:
+        assert image["nll"] <= image["negative_elbo"]
+        assert 0 <= image["percentile"] <= 100
+    digitvae("score", plain, "mnist:0-2", "--draws", "5", "-o", "s.csv")
+    for row, image in zip(table("s.csv"), found["images"], strict=True):
+        assert {key: float(value) for key, value in row.items() if key != "name"} == pytest.approx(
+            {key: value for key, value in image.items() if key != "name"}
+        )
+
+
+@pytest.mark.parametrize("name", ["neighbours", "neighbors"])
+def test_a_training_image_is_its_own_neighbour(digitvae, plain, name):
+    training = load_dataset().train_images
+    np.save("some.npy", training[[17, 23]])
+    found = digitvae(name, plain, "some.npy", "-k", "2", "-o", "n.csv")
+    assert found["verb"] == "neighbours"
+    nearest = [entry for entry in found["neighbours"] if entry["rank"] == 1]
+    assert [(entry["space"], entry["index"]) for entry in nearest] == [
+        ("latent", 17), ("latent", 23), ("pixels", 17), ("pixels", 23)
+    ]  # fmt: skip
+    assert nearest[0]["digit"] == load_dataset().train_labels[17]
+    assert len(table("n.csv")) == 8
+    digitvae(name, plain, "some.npy", "-k", "2", "--space", "pixels", "-o", "n/")
+    with Image.open("n/some-00001-pixels-1.png") as picture:
+        np.testing.assert_array_equal(np.asarray(picture), training[23])
+
+
+# Completing
+
+
+def test_inpaint_keeps_what_is_seen(digitvae, plain):
+    hidden = np.zeros((28, 28), "uint8")
+    hidden[14:] = 255
+    Image.fromarray(hidden).save("mask.png")
+    common = ("mnist:0-1", "--completions", "2", "--seed", "3")
+    for i, options in enumerate((["--half", "lower"], ["--box", "14,0,14,28"], ["--mask", "mask.png"])):
+        digitvae("inpaint", plain, *common, *options, "-o", f"{i}.npz")
+    found = arrays("0.npz")
+    assert found["images"].shape == (2, 2, 28, 28)
+    np.testing.assert_array_equal(found["mask"], hidden > 0)
+    np.testing.assert_array_equal(found["images"][:, :, :14], np.repeat(TEST[:2, None, :14], 2, axis=1))
+    assert (found["images"][:, 0, 14:] != TEST[:2, 14:]).any()
+    for i in (1, 2):
+        np.testing.assert_array_equal(arrays(f"{i}.npz")["images"], found["images"])
+
+
+@pytest.mark.parametrize(
+    ("half", "part"),
+    [
+        ("upper", np.s_[:14]),
+        ("left", np.s_[:, :14]),
+        ("right", np.s_[:, 14:]),
+    ],
+)
+def test_halves_are_where_they_are_called(half, part):
+    from argparse import Namespace
+
+    from digitvae.cli.completing import _mask
+
+    mask = _mask(Namespace(half=half), (28, 28))
+    assert mask[part].all()
+    assert mask.sum() == 14 * 28
+
+
+def test_denoise_takes_noisy_images_or_makes_them(digitvae, plain):
+    from digitvae import denoise, load
+
+    digitvae("denoise", plain, "mnist:0-1", "--add-noise", "--flip", "0.1", "--seed", "2", "-o", "a.npz")
+    found = arrays("a.npz")
+    flipped = (found["inputs"] > 127) != (TEST[:2] > 127)
+    assert 0.07 < flipped.mean() < 0.13
+    np.testing.assert_array_equal(found["images"], denoise(load(plain), found["inputs"], 0.1, seed=2))
+    np.save("noisy.npy", found["inputs"])
+    digitvae("denoise", plain, "noisy.npy", "--flip", "0.1", "--seed", "2", "-o", "b.npz")
+    np.testing.assert_array_equal(arrays("b.npz")["images"], found["images"])
