@@ -119,7 +119,7 @@ def list_of(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
 
 
 def _at_least(least: int, text: str) -> int:
-    value = whole(text)
+    value = int(whole(text))
     if value < least:
         raise argparse.ArgumentTypeError(f"Expected a whole number of at least {least}. Received: {text}")
     return value
