@@ -242,6 +242,8 @@ def test_traverse_has_a_row_for_each_latent(digitvae, labelled):
     found = digitvae("traverse", labelled, "--digit", "3", "--steps", "5", "-o", "t.png")
     assert sorted(found["dimensions"]) == [0, 1, 2, 3]
     assert len(found["values"]) == 5
+    most = digitvae("traverse", labelled, "--digit", "3", "--steps", "5", "--top", "2", "-o", "t.png")
+    assert most["dimensions"] == found["dimensions"][:2]
     digitvae("traverse", labelled, "--image", "mnist:3", "--dimensions", "2,0", "--steps", "5", "-o", "t.npz")
     found = arrays("t.npz")
     assert found["dimensions"].tolist() == [2, 0]

@@ -93,7 +93,8 @@ def _neighbours(task: Task) -> Result:
     images, names = task.read(given.inputs)
     dataset = digitvae.load_dataset(task.run.config.data)
     task.run.check_data(dataset)
-    vae = task.load()
+    # To encode all training images takes NumPy minutes.
+    vae = task.load(light=given.space == "pixels")
 
     import numpy as np
 

@@ -98,7 +98,14 @@ def _add_traverse(parser: argparse.ArgumentParser) -> None:
         "--dimensions",
         type=list_of(from_zero),
         metavar="NUMBERS",
-        help="these latents, such as 3,0,12 (default: all, in the order of their information)",
+        help="these latents, such as 3,0,12 (default: those with the most information)",
+    )
+    parser.add_argument(
+        "--top",
+        type=from_one,
+        default=10,
+        metavar="N",
+        help="how many latents without --dimensions (default: 10)",
     )
     parser.add_argument(
         "--steps", type=from_one, default=11, metavar="N", help="values of a latent (default: 11)"
@@ -121,15 +128,16 @@ def _traverse(task: Task) -> Result:
     from digitvae.writers import Pictures, Result
 
     found = traverse(vae, start, given.label, given.dimensions, given.steps)
-    rows = found.images
+    shown = len(found.images) if given.dimensions is not None else given.top
+    rows, dimensions = found.images[:shown], found.dimensions[:shown]
     images = rows.reshape(-1, *vae.image_shape)
-    names = [f"z{dimension}-{i:02}" for dimension in found.dimensions for i in range(given.steps)]
+    names = [f"z{dimension}-{i:02}" for dimension in dimensions for i in range(given.steps)]
     # One latent a tile, there and back.
     frames = rows.swapaxes(0, 1)
     return Result(
-        {"images": rows, "dimensions": found.dimensions, "values": found.values},
+        {"images": rows, "dimensions": dimensions, "values": found.values},
         Pictures(images, names, list(rows), frames=np.concatenate([frames, frames[-2:0:-1]])),
-        numbers={"dimensions": found.dimensions.tolist(), "values": found.values.tolist()},
+        numbers={"dimensions": dimensions.tolist(), "values": found.values.tolist()},
     )
 
 
