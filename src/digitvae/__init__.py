@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
-    from digitvae.latent import interpolate, noise_plane
+    from digitvae.latent import (
+        arithmetic,
+        blend,
+        classify,
+        interpolate,
+        label_plane,
+        manifold,
+        neighbours,
+        restyle,
+        traverse,
+    )
     from digitvae.model import VAE
     from digitvae.runs import Run, find_run, load, load_light
     from digitvae.training import resume, train
@@ -30,7 +40,17 @@ _HOMES = {
     "runs": ("Run", "find_run", "load", "load_light"),
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
-    "latent": ("interpolate", "noise_plane"),
+    "latent": (
+        "arithmetic",
+        "blend",
+        "classify",
+        "interpolate",
+        "label_plane",
+        "manifold",
+        "neighbours",
+        "restyle",
+        "traverse",
+    ),
     "figures": ("show",),
     "gallery": ("draw_evaluation", "draw_figures"),
 }
@@ -44,7 +64,10 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Run",
+    "arithmetic",
+    "blend",
     "build",
+    "classify",
     "draw_evaluation",
     "draw_figures",
     "evaluate",
@@ -52,17 +75,21 @@ __all__ = [
     "find_run",
     "fixed_bits",
     "interpolate",
+    "label_plane",
     "load",
     "load_dataset",
     "load_light",
-    "noise_plane",
+    "manifold",
+    "neighbours",
     "read_images",
     "resolve",
+    "restyle",
     "resume",
     "score_samples",
     "show",
     "split_validation",
     "train",
+    "traverse",
 ]
 
 
