@@ -36,10 +36,10 @@ def test_the_methods_are_what_they_say(plain, blobs, close):
     time = np.linspace(0, 1, 4)[:, None]
     straight = (1 - time) * latents[:1] + time * latents[1:]
     close(interpolate(plain, latents, 4, "linear"), plain.decode(straight))
-    circle = np.concatenate([slerp(latents[:1], latents[1:], float(t)) for t in time])
+    circle = np.concatenate([slerp(latents[:1], latents[1:], float(t)) for t in time[:, 0]])
     close(interpolate(plain, latents, 4, "spherical"), plain.decode(circle))
     a, b = plain.noise_from_latents(latents)[:, None]
-    noise = np.concatenate([slerp(a, b, float(t)) for t in time])
+    noise = np.concatenate([slerp(a, b, float(t)) for t in time[:, 0]])
     close(interpolate(plain, latents, 4), plain.decode(plain.latents_from_noise(noise)))
 
 
