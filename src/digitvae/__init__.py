@@ -16,7 +16,17 @@ if TYPE_CHECKING:
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
-    from digitvae.latent import interpolate, noise_plane
+    from digitvae.latent import (
+        arithmetic,
+        blend,
+        classify,
+        interpolate,
+        label_plane,
+        manifold,
+        neighbours,
+        restyle,
+        traverse,
+    )
     from digitvae.model import VAE
     from digitvae.runs import Run, find_run, load, load_light
     from digitvae.scoring import Scores, score
@@ -32,7 +42,17 @@ _HOMES = {
     "runs": ("Run", "find_run", "load", "load_light"),
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
-    "latent": ("interpolate", "noise_plane"),
+    "latent": (
+        "arithmetic",
+        "blend",
+        "classify",
+        "interpolate",
+        "label_plane",
+        "manifold",
+        "neighbours",
+        "restyle",
+        "traverse",
+    ),
     "figures": ("show",),
     "completion": ("denoise", "inpaint"),
     "scoring": ("Scores", "score"),
@@ -49,7 +69,10 @@ __all__ = [
     "Evaluation",
     "Run",
     "Scores",
+    "arithmetic",
+    "blend",
     "build",
+    "classify",
     "denoise",
     "draw_evaluation",
     "draw_figures",
@@ -59,18 +82,22 @@ __all__ = [
     "fixed_bits",
     "inpaint",
     "interpolate",
+    "label_plane",
     "load",
     "load_dataset",
     "load_light",
-    "noise_plane",
+    "manifold",
+    "neighbours",
     "read_images",
     "resolve",
+    "restyle",
     "resume",
     "score",
     "score_samples",
     "show",
     "split_validation",
     "train",
+    "traverse",
 ]
 
 

@@ -12,6 +12,8 @@ from digitvae.figures.canvas import LABEL_SIZE, MUTED, note, style, text_width
 from digitvae.figures.tiles import as_pixels, compose, draw, near_square, split_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
@@ -69,11 +71,7 @@ def latent_grid(
             "Expected as many rows as columns and one quantile for each. "
             f"Received: images.shape={pixels.shape}, quantiles.shape={levels.shape}"
         )
-    if not (np.all(levels > 0) and np.all(levels < 1) and np.all(np.diff(levels) > 0)):
-        raise ValueError(
-            f"Expected increasing quantiles inside (0, 1). Received: quantiles={levels.tolist()}"
-        )
-    noise = np.array([NormalDist().inv_cdf(level) for level in levels])
+    noise = _noise(levels)
 
     mosaic = compose(pixels[::-1], border=False)
     height, width = mosaic.tile
@@ -91,6 +89,59 @@ def latent_grid(
             plot.set_xticks((across + 0.5) * width - 0.5, across_names)
             plot.set_xlabel(f"prior noise $u_{{{axes[1]}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
     return figure
+
+
+def label_grid(
+    images: ArrayLike,
+    names: Sequence[str],
+    quantiles: ArrayLike,
+    axis: int = 0,
+    title: str = "From digit to digit, over one coordinate of the latent space",
+) -> Figure:
+    """Draw images with the labels along the rows and one coordinate of the prior's base noise u across.
+
+    Args:
+        images: `(rows, columns, height, width)`; uint8, or float in [0, 1]. `images[i, j]` is in row i from
+            above and column j from the left.
+        names: `(rows,)`, what stands beside each row; empty for a row between two labels.
+        quantiles: `(columns,)` increasing probabilities inside (0, 1): `images[i, j]` was decoded where
+            `u[axis]` is the Gaussian quantile of `quantiles[j]`.
+        axis: the coordinate of u that changes with the column.
+        title: shown above the grid.
+
+    Raises:
+        ValueError: if an argument has the wrong shape, type or range.
+    """
+    pixels = as_pixels(images, "rows, columns, height, width")
+    noise = _noise(quantiles)
+    if pixels.shape[:2] != (len(names), len(noise)):
+        raise ValueError(
+            "Expected a name for each row and a quantile for each column. "
+            f"Received: images.shape={pixels.shape}, {len(names)} names, {len(noise)} quantiles"
+        )
+    mosaic = compose(pixels, border=False)
+    height, width = mosaic.tile
+    across, across_names = _noise_ticks(noise, width * mosaic.dot)
+    named = [row for row, name in enumerate(names) if name]
+    with style():
+        label_room = max((text_width(name, LABEL_SIZE) for name in names), default=0.0)
+        figure, plot = draw(mosaic, title, left=label_room + 0.1, bottom=0.42)
+        plot.set_yticks((np.array(named) + 0.5) * height - 0.5, [names[row] for row in named])
+        plot.yaxis.set_tick_params(length=0, pad=5)
+        plot.xaxis.set_tick_params(length=3, pad=3)
+        plot.set_xticks((across + 0.5) * width - 0.5, across_names)
+        plot.set_xlabel(f"prior noise $u_{{{axis}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
+    return figure
+
+
+def _noise(quantiles: ArrayLike) -> NDArray[np.float64]:
+    """Return the noise at increasing probabilities (n,)."""
+    levels = np.asarray(quantiles, dtype=np.float64)
+    if levels.ndim != 1 or not (np.all(levels > 0) and np.all(levels < 1) and np.all(np.diff(levels) > 0)):
+        raise ValueError(
+            f"Expected increasing quantiles inside (0, 1). Received: quantiles={levels.tolist()}"
+        )
+    return np.array([NormalDist().inv_cdf(level) for level in levels])
 
 
 def _noise_ticks(noise: NDArray[np.float64], tile: float) -> tuple[NDArray[np.float64], list[str]]:
