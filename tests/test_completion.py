@@ -75,6 +75,8 @@ def test_masks_of_single_images(vae, bits, right):
     # An image alone gets what it gets among others.
     alone = inpaint(vae, bits[:1], right, 2).astype("int32")
     assert np.abs(alone - completed[:1]).max() <= 2
+    many, one = (inpaint(vae, images, right, 2, pixels="sample") for images in (bits, bits[:1]))
+    assert (many[:1] == one).mean() > 0.98
 
 
 def test_nothing_hidden_gives_the_image(vae, bits):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -38,6 +40,8 @@ def test_draws_are_those_of_the_exact_posterior(linear_gaussian, correlation, ro
     means = (x[:, seen] - b[seen]) @ w[:, seen].T @ covariance / noise**2
     latents = drawn(solved.vae, solved.images, visible)
     assert latents.shape == (len(x), 200, 3)
+    # Transitions have parted what resampling copied.
+    assert all(len(np.unique(part, axis=0)) == 200 for part in latents)
     scales = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose((latents.mean(axis=1) - means) / scales, 0, atol=0.35)
     found = np.mean([np.cov(part.T) for part in latents], axis=0)
@@ -79,6 +83,25 @@ def test_draws_agree_with_weighted_draws_of_the_prior(tiny, blobs, prior):
     scales = np.sqrt(weights @ z**2 - means**2)
     np.testing.assert_allclose((latents.mean(axis=1) - means) / scales, 0, atol=0.35)
     np.testing.assert_allclose(latents.std(axis=1) / scales, 1, atol=0.3)
+
+
+def test_explanations_far_apart_keep_their_shares(linear_gaussian):
+    """No transition crosses from one to the other: the weights of the steps alone make the shares right."""
+    solved = linear_gaussian()
+    w, b = (np.asarray(part) for part in solved.vae.decoder.get_weights())
+    to_first = ops.convert_to_tensor((w[0] / (w[0] @ w[0])).reshape(8, 8))
+    offset = ops.convert_to_tensor(b.reshape(8, 8))
+
+    def two_peaks(likelihood, x):
+        first = ops.sum((likelihood.mean - offset) * to_first, axis=(-2, -1))
+        peaks = [-ops.square((first - place) / 0.1) / 2 for place in (-1.5, 1.5)]
+        shares = ops.logaddexp(math.log(0.9) + peaks[0], math.log(0.1) + peaks[1])
+        return shares + 0 * ops.sum(x, axis=(-2, -1))
+
+    (batch,) = posterior_draws(solved.vae, two_peaks, [solved.images[:2]], 256)
+    first = batch[1][..., 0]
+    np.testing.assert_allclose((first < 0).mean(axis=1), 0.9, atol=0.06)
+    np.testing.assert_allclose(np.abs(first).mean(), 1.5, atol=0.05)
 
 
 def test_nothing_seen_gives_the_prior(linear_gaussian):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from keras import ops
 
+from digitvae import seeds
 from digitvae.distributions import Likelihood, Tensor
 from digitvae.model import VAE
 from digitvae.rows import checked_images
@@ -59,10 +60,9 @@ def inpaint(
     completed = np.empty((len(images), completions, *vae.image_shape), "uint8")
     observations = (np.where(hidden, 0, images), ~hidden)
     for rows, latents in posterior_draws(vae, of_visible, observations, draws, seed):
-        flat = latents[:, chosen].reshape(-1, vae.latent_dim)
-        decoded = vae.decode(flat, pixels=pixels, seed=seed + rows.start)
-        decoded = decoded.reshape(completed[rows].shape)
-        completed[rows] = np.where(hidden[rows, None], decoded, images[rows, None])
+        for i, some in zip(range(rows.start, rows.stop), latents[:, chosen], strict=True):
+            decoded = vae.decode(some, pixels=pixels, seed=seeds.integer(seed, "completions", i))
+            completed[i] = np.where(hidden[i], decoded, images[i])
     return completed
 
 

@@ -63,7 +63,7 @@ def score(vae: VAE, images: Any, draws: int = 50, seed: int = 0, reference: Any 
     """
     check_counts(draws=draws)
     images = checked_images(images, vae.image_shape)
-    usual = np.stack(_surprises(vae, _modelled(vae, _reference(vae, reference))))
+    usual = _surprises(vae, _modelled(vae, _reference(vae, reference)))
     modelled = _modelled(vae, images)
     bounds = image_bounds(vae, modelled, draws, seed)
     mean, deviation = usual.mean(axis=1, keepdims=True), usual.std(axis=1, keepdims=True)
