@@ -16,6 +16,7 @@ from scipy import stats
 import digitvae
 from digitvae.config import Config
 from digitvae.data import Dataset
+from digitvae.machine import tensorflow_bfloat16
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -202,6 +203,15 @@ def python(environment: dict[str, str]) -> Callable[..., subprocess.CompletedPro
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def with_bfloat16() -> None:
+    """Skips the test where a setting of oneDNN leaves TensorFlow no products in bfloat16."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow" and tensorflow_bfloat16() == "fatal":
+        pytest.skip("ONEDNN_MAX_CPU_ISA leaves TensorFlow no products in bfloat16")
 
 
 @pytest.fixture

@@ -68,15 +68,25 @@ def test_the_learning_rate_falls_from_its_peak_to_zero(tiny):
     np.testing.assert_allclose(rates, 0.01 * (1 + np.cos(np.pi * np.arange(13) / 12)) / 2, atol=1e-8)
 
 
-@pytest.mark.parametrize("flags", [{"avx2", "avx512_bf16"}, {"avx2"}])
-def test_automatic_precision_is_decided_once_and_stays(monkeypatch, flags):
-    monkeypatch.setattr("digitvae.building.cpu_flags", lambda: flags)
+@pytest.mark.parametrize("bfloat16", ["fast", "slow"])
+def test_automatic_precision_is_decided_once_and_stays(monkeypatch, bfloat16):
+    monkeypatch.setattr("digitvae.building.tensorflow_bfloat16", lambda: bfloat16)
     decided = resolve_auto(Config())
-    fast = "avx512_bf16" in flags and keras.backend.backend() == "tensorflow"
+    fast = bfloat16 == "fast" and keras.backend.backend() == "tensorflow"
     assert decided.precision == ("bfloat16" if fast else "float32")
-    monkeypatch.setattr("digitvae.building.cpu_flags", lambda: {"avx2", "avx512_bf16"} - flags)
+    monkeypatch.setattr("digitvae.building.tensorflow_bfloat16", lambda: "slow" if fast else "fast")
     for precision in ("float32", "bfloat16"):
         assert resolve_auto(Config(precision=precision)).precision == precision
+
+
+def test_bfloat16_is_refused_where_it_would_end_the_process(monkeypatch):
+    monkeypatch.setattr("digitvae.building.tensorflow_bfloat16", lambda: "fatal")
+    assert resolve_auto(Config()).precision == "float32"
+    if keras.backend.backend() != "tensorflow":
+        assert resolve_auto(Config(precision="bfloat16")).precision == "bfloat16"
+        return
+    with pytest.raises(ConfigError, match=r"Expected precision float32, .*ONEDNN_MAX_CPU_ISA.* bfloat16$"):
+        resolve_auto(Config(precision="bfloat16"))
 
 
 def test_what_is_automatic_becomes_what_it_means_here():
@@ -98,7 +108,7 @@ def test_a_config_of_another_backend_is_refused(tiny):
         build(tiny(backend=other), (9, 13))
 
 
-def test_bfloat16_is_inside_the_networks_alone(tiny, blobs):
+def test_bfloat16_is_inside_the_networks_alone(with_bfloat16, tiny, blobs):
     vae = build(tiny(precision="bfloat16", prior="flow"), (9, 13))
     outputs = vae(blobs(2))
     found = {keras.backend.standardize_dtype(value.dtype) for value in outputs if value is not None}

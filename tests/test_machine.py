@@ -79,3 +79,36 @@ def test_the_flags_of_the_processor_are_read(tmp_path, monkeypatch):
     assert {"avx2", "avx512_bf16"} <= machine.cpu_flags()
     monkeypatch.setattr(machine, "_CPU_INFO", Path("absent"))
     assert machine.cpu_flags() == set()
+
+
+@pytest.mark.parametrize(
+    ("flags", "variables", "expected"),
+    [
+        ("avx2 avx512f avx512_bf16", {}, "fast"),
+        ("avx2 avx512f avx512_bf16", {"ONEDNN_MAX_CPU_ISA": "all"}, "fast"),
+        ("avx2 avx512f avx512_bf16", {"ONEDNN_MAX_CPU_ISA": "avx512_core"}, "slow"),
+        ("avx2 avx512f avx512_bf16", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "fatal"),
+        ("avx2 avx512f avx512_bf16", {"TF_ENABLE_ONEDNN_OPTS": "0"}, "slow"),
+        ("avx2 avx512f avx512_bf16", {"TF_ENABLE_ONEDNN_OPTS": "0", "ONEDNN_MAX_CPU_ISA": "AVX2"}, "slow"),
+        ("avx2 avx512f", {}, "slow"),
+        ("avx2", {"ONEDNN_MAX_CPU_ISA": "AVX2"}, "slow"),
+    ],
+)
+def test_products_in_bfloat16_need_processor_and_settings(monkeypatch, flags, variables, expected):
+    for name in ("ONEDNN_MAX_CPU_ISA", "TF_ENABLE_ONEDNN_OPTS"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(machine, "cpu_flags", lambda: set(flags.split()))
+    assert machine.tensorflow_bfloat16() == expected
+
+
+def test_tensorflow_multiplies_in_bfloat16_wherever_that_is_not_said_to_be_fatal(python, tmp_path):
+    code = "import tensorflow as tf; x = tf.ones((32, 32), 'bfloat16'); print(float((x @ x)[0, 0]))"
+    settings = [
+        {"ONEDNN_MAX_CPU_ISA": "AVX2", "TF_ENABLE_ONEDNN_OPTS": "0"},
+        {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "TF_ENABLE_ONEDNN_OPTS": "1"},
+    ]
+    for variables in settings:
+        done = python("-c", code, cwd=tmp_path, **variables)
+        assert done.stdout == "32.0\n", done.stderr

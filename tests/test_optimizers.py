@@ -42,12 +42,14 @@ def test_singular_values_come_near_1_and_directions_stay(rng, shape):
     np.testing.assert_allclose(in_old_directions, np.diag(values), atol=1e-4)
 
 
-def test_products_in_bfloat16_turn_no_direction(rng):
+def test_products_in_bfloat16_turn_no_direction(with_bfloat16, rng):
     matrix = ops.convert_to_tensor(rng.normal(size=(1, 40, 24)).astype("float32"))
     exact, coarse = (ops.convert_to_numpy(orthogonalised(matrix, 3, d))[0] for d in ("float32", "bfloat16"))
     assert coarse.dtype == np.float32
-    error = np.linalg.norm(coarse - exact) / np.linalg.norm(exact)
-    assert 0 < error < 0.03
+    assert (coarse != exact).any()
+    # Four seeds: at most 0.031 where products are summed in float32, and 0.048 where their sums are rounded
+    # too, as by TensorFlow without oneDNN.
+    assert np.linalg.norm(coarse - exact) < 0.07 * np.linalg.norm(exact)
 
 
 @pytest.mark.parametrize("shape", [(12, 8), (8, 12)])

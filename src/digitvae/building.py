@@ -12,7 +12,7 @@ import numpy as np
 from digitvae import seeds
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture, Likelihood
-from digitvae.machine import cpu_flags
+from digitvae.machine import tensorflow_bfloat16
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from digitvae.objectives import ELBO, IWAE, Objective
@@ -44,8 +44,8 @@ def resolve_auto(config: Config, labels: np.ndarray | None = None) -> Config:
         labels: of the training images, int (n,), -1 where one is missing; None where there are none.
 
     Raises:
-        ConfigError: the config is of a backend that Keras does not run on, or wants labels where there are
-            none.
+        ConfigError: the config is of a backend that Keras does not run on, of a precision that it lacks, or
+            wants labels where there are none.
     """
     backend = keras.backend.backend()
     if config.backend not in ("auto", backend):
@@ -54,7 +54,12 @@ def resolve_auto(config: Config, labels: np.ndarray | None = None) -> Config:
             f"Received: {backend}"
         )
     # JAX' CPU backend converts bfloat16 back and forth, PyTorch gains nothing at these sizes.
-    fast = backend == "tensorflow" and "avx512_bf16" in cpu_flags()
+    bfloat16 = tensorflow_bfloat16() if backend == "tensorflow" else "slow"
+    if config.precision == "bfloat16" and bfloat16 == "fatal":
+        raise ConfigError(
+            "Expected precision float32, because ONEDNN_MAX_CPU_ISA leaves TensorFlow no products in "
+            "bfloat16. Received: bfloat16"
+        )
     count = count_labels(labels)
     if config.condition == "label" and not count:
         raise ConfigError("Expected labelled data with condition label. Received: data without labels")
@@ -62,7 +67,7 @@ def resolve_auto(config: Config, labels: np.ndarray | None = None) -> Config:
         "backend": backend,
         "condition": "label" if config.prior == "flow" and 2 <= count <= MOST_LABELS else "none",
         "activation": BEST_ACTIVATION[config.architecture],
-        "precision": "bfloat16" if fast else "float32",
+        "precision": "bfloat16" if bfloat16 == "fast" else "float32",
     }
     return with_changes(
         config, **{name: value for name, value in meant.items() if getattr(config, name) == "auto"}

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
 """Folders of trained models that come with the package: runs without a checkpoint."""
+ALIASES = {"best": "mnist"}
+"""Other names of shipped models: the one that was shipped first was called best."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
 _TAKEN = "Expected a new or empty folder, or --resume to go on with it. Received: {}"
@@ -273,8 +275,8 @@ def find_run(name: str | Path) -> Run:
     """Find the run that a user names.
 
     Args:
-        name: "latest" for the newest run in `runs/`; the name of a shipped model; any other text, and any
-            `Path`, is a run folder: `./latest` is the folder of that name.
+        name: "latest" for the newest run in `runs/`; the name of a shipped model, or an alias; all other text,
+            and any `Path`, is a run folder: `./latest` is the folder of that name.
 
     Raises:
         FileNotFoundError: no such run.
@@ -282,13 +284,14 @@ def find_run(name: str | Path) -> Run:
     """
     if isinstance(name, Path) or name not in _names():
         return Run.open(name)
+    shipped = SHIPPED / ALIASES.get(name, name)
     if (Path(name) / "config.json").exists():
-        other = "the newest run in runs/" if name == "latest" else f"the shipped model, {SHIPPED / name}"
+        other = "the newest run in runs/" if name == "latest" else f"the shipped model, {shipped}"
         raise ValueError(
             f"Expected ./{name} for the run folder here, or the path of {other}. "
             f"Received: {name}, which names both"
         )
-    return Run.open(_latest() if name == "latest" else SHIPPED / name)
+    return Run.open(_latest() if name == "latest" else shipped)
 
 
 def load(name: str | Path) -> VAE:
@@ -324,7 +327,8 @@ def shipped_models() -> list[str]:
 
 def _names() -> list[str]:
     """Return the names that stand for a run and are not paths."""
-    return ["latest", *shipped_models()]
+    shipped = shipped_models()
+    return ["latest", *shipped, *(alias for alias, name in ALIASES.items() if name in shipped)]
 
 
 def _names_for(recipe: str) -> Iterator[Path]:

@@ -17,13 +17,16 @@ def machine(monkeypatch):
     return __import__("machine")
 
 
-def test_the_machine_is_measured(python, tmp_path):
+def test_the_machine_is_measured(with_bfloat16, python, tmp_path):
     reduced = ["--starts", 1, "--size", 64, "--products", 1, "--windows", 1, "--steps", 1]
     done = python(FOLDER / "machine.py", *reduced, "--out", "all.json", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result == json.loads((tmp_path / "all.json").read_text())
-    assert result["startup"]["python"] > 0
+    start = result["startup"]
+    bare, *others = (start["seconds"][name][0] for name in ("python", "help", "import"))
+    assert start["python"] == bare
+    assert [start["help"] + bare, start["import"] + bare] == pytest.approx(others)
     assert set(result["gemm"]) == {"float32", "bfloat16"}
     training = result["training"]
     assert training["gflops"] * 1e9 == pytest.approx(training["step_flops"] / training["step_seconds"])

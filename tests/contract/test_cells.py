@@ -71,6 +71,8 @@ def trained(request, tiny, blobs):
     """A model of one cell after three steps: model, images, weights before, history, evaluation."""
     changes = {**request.param}
     shape = changes.pop("image_shape", (9, 13))
+    if changes.get("precision") == "bfloat16":
+        request.getfixturevalue("with_bfloat16")
     images, labels = blobs(24, *shape), None
     if changes.get("prior") == "labelled flow":
         changes["prior"] = "flow"

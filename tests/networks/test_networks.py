@@ -40,7 +40,7 @@ def test_no_blocks_are_allowed(networks):
     assert networks[1]((9, 13), 1, 3, 4, 0)(np.zeros((1, 3), "float32")).shape == (1, 9, 13, 1)
 
 
-def test_bfloat16_works_inside_alone(networks):
+def test_bfloat16_works_inside_alone(with_bfloat16, networks):
     encoder = networks[0]((9, 13), 6, 4, 1, dtype="mixed_bfloat16")
     decoder = networks[1]((9, 13), 2, 3, 4, 1, dtype="mixed_bfloat16")
     for network, inputs in ((encoder, np.ones((2, 9, 13), "float32")), (decoder, np.ones((2, 3), "float32"))):
