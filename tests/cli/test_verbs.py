@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -172,17 +173,25 @@ def test_results_are_written_in_words_too(monkeypatch, tmp_path, capsys, plain):
     assert (out, err) == ("Written: d.png\n", "")
 
 
-def test_info_says_what_a_model_is(digitvae, labelled, capsys):
+def test_info_says_what_a_model_is(digitvae, labelled, capsys, tmp_path):
     from digitvae import cli
 
-    found = digitvae("info", "best")
-    assert found["config"]["latent_dim"] == 40
-    assert found["evaluation"]["test"]["nll"] == pytest.approx(79.30, abs=0.01)
-    assert found["files"]["model.keras"] > 1e6
-    assert cli.main(["info", str(labelled)]) == 0
+    run = shutil.copytree(labelled, tmp_path / "run")
+    test = {"images": 50, "elbo": -83.456, "nll": 80.123, "nll_k": 9, "mse": 0.0123}
+    (run / "evaluation.json").write_text(json.dumps({"protocol": "dynamic", "test": test}))
+    (run / "MODEL_CARD.md").write_text("# Limits\nIt knows digits.\n")
+    found = digitvae("info", run)
+    assert found["config"]["latent_dim"] == 4
+    assert found["evaluation"]["test"] == test
+    assert found["files"]["model.keras"] == (run / "model.keras").stat().st_size
+    assert found["card"].startswith("# Limits")
+    assert cli.main(["info", str(run)]) == 0
     text = capsys.readouterr().out
-    for part in ("recipe default", "0 of 2 epochs", "prior flow", "28x28", "model.keras"):
+    for part in ("recipe default", "0 of 2 epochs", "prior flow", "28x28", "model.keras", "knows digits"):
         assert part in text
+    assert "50 images, protocol dynamic: -ELBO 83.46, NLL 80.12 nats (k=9), MSE 0.01230" in text
+    # Without results and card.
+    assert digitvae("info", labelled)["evaluation"] is None
 
 
 def test_making_digits_needs_neither_keras_nor_matplotlib(python, labelled, tmp_path):

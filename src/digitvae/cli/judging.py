@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import digitvae
 from digitvae.cli.common import from_one
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from digitvae.writers import Result
 
-SPACES = ("latent", "pixels")
+Space = Literal["latent", "pixels"]
+SPACES: tuple[Space, ...] = ("latent", "pixels")
 
 
 def _add_classify(parser: argparse.ArgumentParser) -> None:
@@ -104,7 +105,7 @@ def _neighbours(task: Task) -> Result:
     among, labels = dataset.train_images, dataset.train_labels
     arrays: dict[str, np.ndarray] = {}
     entries, rows = [], [images[:, None]]
-    spaces = SPACES if given.space == "both" else (given.space,)
+    spaces: tuple[Space, ...] = SPACES if given.space == "both" else (given.space,)
     for space in spaces:
         indices, distances = neighbours(vae, images, among, given.k, space)
         arrays |= {f"{space}_indices": indices, f"{space}_distances": distances}
