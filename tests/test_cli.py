@@ -202,7 +202,10 @@ def test_a_backend_that_comes_too_late_is_said(monkeypatch, capsys):
 # Fast and quiet
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["train", "--help"], ["generate", "--help"], ["inpaint", "--help"], ["--version"]],
+)
 def test_help_imports_nothing_heavy(python, tmp_path, arguments):
     done = python("-X", "importtime", "-m", "digitvae", *arguments, cwd=tmp_path)
     assert done.returncode == 0

@@ -235,6 +235,28 @@ def test_latent_grid_of_one_coordinate_has_one_axis() -> None:
     assert axes.get_xlabel() == ""
 
 
+def test_label_grid_names_its_rows_downwards(tmp_path: Path) -> None:
+    images = noise_images(3, 4, 10, 8)
+    figure = figures.label_grid(images, ["zero", "", "one"], [0.1, 0.3, 0.7, 0.9], axis=5)
+    figures.save(figure, tmp_path / "labels.png", dpi=100)
+    seen = shrink(picture_of_axes(figure, tmp_path / "labels.png"), 30, 32)
+    np.testing.assert_array_equal(seen, np.block([list(row) for row in images]))
+    axes = figure.axes[0]
+    height = axes.images[0].get_size()[0] / 3
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["zero", "one"]
+    np.testing.assert_allclose((axes.get_yticks() + 0.5) / height, [0.5, 2.5])
+    assert "u_{5}" in axes.get_xlabel()
+    assert_nothing_cut(figure)
+
+
+@pytest.mark.parametrize(
+    ("names", "quantiles"), [(["0"], [0.2, 0.8]), (["0", "1"], [0.5]), (["0", "1"], [0.8, 0.2])]
+)
+def test_impossible_label_grids_are_refused(names: list[str], quantiles: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"^Expected .* Received: "):
+        figures.label_grid(noise_images(2, 2, 8, 8), names, quantiles)
+
+
 @pytest.mark.parametrize(("height", "width"), [(28, 28), (8, 128), (128, 8)])
 @pytest.mark.parametrize(
     "title", ["", "Short", "A title of $many words_ that need several lines " * 3, "m" * 90, "a\nb"]

@@ -11,7 +11,7 @@ import sys
 import numpy as np
 import pytest
 
-from digitvae.files import DiskFull, read_json, written_whole
+from digitvae.files import DiskFull, folder_written_whole, read_json, written_whole
 
 
 def test_the_file_appears_only_at_the_end_and_nothing_else_stays(tmp_path):
@@ -183,3 +183,57 @@ def test_only_regular_files_are_read(tmp_path):
             read_json(path)
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "absent.json")
+
+
+# Folders
+
+
+@pytest.mark.parametrize("present", [False, True])
+def test_a_folder_appears_only_at_the_end_and_nothing_else_stays(tmp_path, present):
+    path = tmp_path / "digits"
+    if present:
+        path.mkdir()
+    with folder_written_whole(path) as temporary:
+        (temporary / "a.png").write_text("a")
+        (temporary / "b.png").write_text("b")
+        assert not (path / "a.png").exists()
+    assert sorted(os.listdir(path)) == ["a.png", "b.png"]
+    assert os.listdir(tmp_path) == ["digits"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+@pytest.mark.parametrize("present", [False, True])
+def test_a_failure_in_a_folder_leaves_nothing_behind(tmp_path, error, present):
+    path = tmp_path / "digits"
+    if present:
+        path.mkdir()
+
+    def fail():
+        with folder_written_whole(path) as temporary:
+            (temporary / "a.png").write_text("a")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert list(tmp_path.rglob("*")) == ([path] if present else [])
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path):
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "note").write_text("mine")
+    (tmp_path / "file").write_text("mine")
+    for name in ("digits", "file"):
+        with pytest.raises(FileExistsError, match=name), folder_written_whole(tmp_path / name):
+            pass
+    assert (tmp_path / "digits" / "note").read_text() == "mine"
+    assert sorted(os.listdir(tmp_path)) == ["digits", "file"]
+
+
+def test_a_folder_that_a_killed_writer_left_is_removed(tmp_path):
+    code = KILLED.replace("written_whole", "folder_written_whole").replace("temporary.write_text", "print")
+    arguments = [sys.executable, "-c", code, str(tmp_path / "digits"), "killed"]
+    subprocess.run(arguments, stdout=subprocess.DEVNULL, check=False)
+    assert len(os.listdir(tmp_path)) == 1
+    with folder_written_whole(tmp_path / "digits") as temporary:
+        (temporary / "a.png").write_text("a")
+    assert os.listdir(tmp_path) == ["digits"]

@@ -7,8 +7,10 @@ import pytest
 from PIL import Image
 
 from digitvae import figures
+from digitvae.building import build
 from digitvae.data import Dataset
 from digitvae.gallery import _pairs, _some_of_each, draw_figures
+from digitvae.latent import label_plane
 
 NAMES = ["samples", "latent_grid", "reconstructions", "interpolations", "training_curves"]
 
@@ -56,6 +58,22 @@ def test_the_figures_show_what_the_model_makes(vae, dataset, history, tmp_path, 
     (walks,) = given["interpolations"]
     assert walks.shape[1] == 12
     assert {image.tobytes() for image in walks[:, [0, -1]].reshape(-1, 9, 13)} <= test
+
+
+def test_a_prior_with_labels_has_a_row_for_each(tiny, dataset, tmp_path, monkeypatch):
+    vae = build(tiny(prior="flow"), (9, 13), labels=dataset.train_labels)
+    given = {}
+    for name in ("samples", "label_grid"):
+        original = getattr(figures, name)
+        monkeypatch.setattr(
+            figures, name, lambda *args, n=name, f=original: given.update({n: args}) or f(*args)
+        )
+    draw_figures(vae, dataset, {}, tmp_path)
+    np.testing.assert_array_equal(given["samples"][0], vae.generate(30, labels=np.repeat(np.arange(3), 10)))
+    images, names, _, _ = given["label_grid"]
+    np.testing.assert_array_equal(images, label_plane(vae).images)
+    assert names == ["0", "", "1", "", "2"]
+    assert (tmp_path / "latent_grid.png").exists()
 
 
 def test_without_a_history_there_are_no_curves(vae, dataset, tmp_path):

@@ -10,14 +10,26 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from digitvae.building import build
+    from digitvae.completion import denoise, inpaint
     from digitvae.config import RECIPES, Config, resolve
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
-    from digitvae.latent import interpolate, noise_plane
+    from digitvae.latent import (
+        arithmetic,
+        blend,
+        classify,
+        interpolate,
+        label_plane,
+        manifold,
+        neighbours,
+        restyle,
+        traverse,
+    )
     from digitvae.model import VAE
     from digitvae.runs import Run, find_run, load, load_light
+    from digitvae.scoring import Scores, score
     from digitvae.training import resume, train
 
 __version__ = "0.1.0"
@@ -30,8 +42,20 @@ _HOMES = {
     "runs": ("Run", "find_run", "load", "load_light"),
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
-    "latent": ("interpolate", "noise_plane"),
+    "latent": (
+        "arithmetic",
+        "blend",
+        "classify",
+        "interpolate",
+        "label_plane",
+        "manifold",
+        "neighbours",
+        "restyle",
+        "traverse",
+    ),
     "figures": ("show",),
+    "completion": ("denoise", "inpaint"),
+    "scoring": ("Scores", "score"),
     "gallery": ("draw_evaluation", "draw_figures"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -44,25 +68,36 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Run",
+    "Scores",
+    "arithmetic",
+    "blend",
     "build",
+    "classify",
+    "denoise",
     "draw_evaluation",
     "draw_figures",
     "evaluate",
     "evaluate_fully",
     "find_run",
     "fixed_bits",
+    "inpaint",
     "interpolate",
+    "label_plane",
     "load",
     "load_dataset",
     "load_light",
-    "noise_plane",
+    "manifold",
+    "neighbours",
     "read_images",
     "resolve",
+    "restyle",
     "resume",
+    "score",
     "score_samples",
     "show",
     "split_validation",
     "train",
+    "traverse",
 ]
 
 

@@ -201,7 +201,7 @@ class Codec(abc.ABC):
         Raises:
             ValueError: the model's prior does not depend on labels.
         """
-        self._check_labelled()
+        self.check_labelled()
         prior: Any = self._prior
         logits = self._run(lambda: prior().log_probabilities).astype("float64")
         return np.exp(logits) / np.exp(logits).sum()
@@ -218,7 +218,7 @@ class Codec(abc.ABC):
         Raises:
             ValueError: latents of another shape, or the model's prior does not depend on labels.
         """
-        self._check_labelled()
+        self.check_labelled()
         # p(y|z) = p(y) p(z|y) / sum_y' p(y') p(z|y')
         joint = self.log_joint(latents)
         shares = np.exp(joint - joint.max(axis=1, keepdims=True))
@@ -238,7 +238,7 @@ class Codec(abc.ABC):
         Raises:
             ValueError: latents of another shape, or the model's prior does not depend on labels.
         """
-        self._check_labelled()
+        self.check_labelled()
         prior: Any = self._prior
         return self._mapped(lambda z: prior().log_joint(z), self._checked_latents(latents))
 
@@ -322,10 +322,15 @@ class Codec(abc.ABC):
     def _weights(self, labels: npt.ArrayLike | None, rows: np.ndarray) -> list[npt.NDArray[np.float32]]:
         if labels is None:
             return []
-        self._check_labelled()
+        self.check_labelled()
         return [label_weights(labels, self.labels, len(rows))]
 
-    def _check_labelled(self) -> None:
+    def check_labelled(self) -> None:
+        """Refuse what needs labels.
+
+        Raises:
+            ValueError: the model's prior does not depend on labels.
+        """
         if not self.labels:
             raise ValueError(
                 "Expected a model that was trained with labels. Received: one whose prior depends on none"

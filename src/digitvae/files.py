@@ -39,8 +39,7 @@ def written_whole(path: str | Path, size: int = 0) -> Iterator[Path]:
     """
     path = Path(path)
     _clear_stale(path)
-    name = f".{path.stem}-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}"
-    temporary = path.with_name(name)
+    temporary = _temporary(path)
     try:
         # The permissions of any new file: the system applies the umask of the process.
         os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -52,23 +51,82 @@ def written_whole(path: str | Path, size: int = 0) -> Iterator[Path]:
     except BaseException as error:
         needed = max([size, *(file.stat().st_size for file in (path, temporary) if file.is_file())])
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.errno in _FULL:
-            free = shutil.disk_usage(path.parent).free
-            raise DiskFull(
-                f"Expected at least {-(-needed // 1000):,} kB of free disk space for {path}. "
-                f"Received: {free // 1000:,} kB ({error.strerror})"
-            ) from error
+        _explain(error, path, needed)
         raise
 
 
+@contextmanager
+def folder_written_whole(path: str | Path) -> Iterator[Path]:
+    """Give a temporary folder to write files to, and put it in place when the block ends well.
+
+    Args:
+        path: where the folder shall be: a new one, whose parent must exist, or an empty one. Temporary
+            folders that killed writers of the same folder left there are removed.
+
+    Yields:
+        A folder on the same disk. It is gone when the block raises.
+
+    Raises:
+        DiskFull: there is no room for the files.
+        FileExistsError: there is a file, or a folder that holds something.
+        OSError: the parent is missing or not writable.
+    """
+    path = Path(path)
+    # An empty folder stays itself: it may be somebody's current folder, or a disk.
+    present = path.is_dir()
+    place = path / "files" if present else path
+    _clear_stale(place)
+    if os.path.lexists(path) and (not present or any(path.iterdir())):
+        raise FileExistsError(f"Expected a new or empty folder. Received: {path}")
+    temporary = _temporary(place)
+    placed: list[Path] = []
+    try:
+        temporary.mkdir()
+        yield temporary
+        files = list(temporary.iterdir())
+        for name in files:
+            with name.open("r+b") as file:
+                os.fsync(file.fileno())
+        if not present:
+            temporary.rename(path)
+            return
+        for name in files:
+            placed.append(name.rename(path / name.name))
+        temporary.rmdir()
+    except BaseException as error:
+        needed = sum(file.stat().st_size for file in [*temporary.glob("*"), *placed])
+        shutil.rmtree(temporary, ignore_errors=True)
+        for name in placed:
+            name.unlink()
+        _explain(error, path, needed)
+        raise
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.stem}-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
+
+
+def _explain(error: BaseException, path: Path, needed: int) -> None:
+    """Say how much room there is, if that was the error."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        free = shutil.disk_usage(path.parent).free
+        raise DiskFull(
+            f"Expected at least {-(-needed // 1000):,} kB of free disk space for {path}. "
+            f"Received: {free // 1000:,} kB ({error.strerror})"
+        ) from error
+
+
 def _clear_stale(path: Path) -> None:
-    """Remove the temporary files that processes of this machine left when they were killed."""
+    """Remove the temporary files and folders that processes of this machine left when they were killed."""
     stem, host, suffix = map(re.escape, (path.stem, platform.node(), path.suffix))
     for entry in path.parent.iterdir():
         match = re.fullmatch(rf"\.{stem}-{host}-(\d+)-[0-9a-f]{{8}}{suffix}", entry.name)
         if match and not _lives(int(match[1])):
             with suppress(OSError):
-                entry.unlink()
+                if entry.is_dir():
+                    shutil.rmtree(entry)
+                else:
+                    entry.unlink()
 
 
 def _lives(process: int) -> bool:

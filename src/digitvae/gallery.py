@@ -10,7 +10,7 @@ import numpy as np
 from digitvae import figures, seeds
 from digitvae.data import Dataset
 from digitvae.evaluation import Evaluation
-from digitvae.latent import interpolate, noise_plane
+from digitvae.latent import interpolate, label_plane, manifold
 from digitvae.model import VAE
 
 if TYPE_CHECKING:
@@ -39,13 +39,12 @@ def draw_figures(
     Raises:
         OSError: the folder cannot be written.
     """
-    plane, quantiles, axes = noise_plane(vae, label=0 if vae.labels else None)
     originals = _some_of_each(dataset, 20, seed)
     start, end = _pairs(dataset, 8, seed)
-    walks = interpolate(vae, start, end, steps=10)
+    walks = np.stack([interpolate(vae, np.stack(pair), steps=10) for pair in zip(start, end, strict=True)])
     drawn = {
         "samples": _samples(vae, seed),
-        "latent_grid": figures.latent_grid(plane, quantiles, axes),
+        "latent_grid": _plane(vae),
         "reconstructions": figures.reconstructions(originals, vae.reconstruct(originals)),
         "interpolations": figures.interpolations(
             np.concatenate([start[:, None], walks, end[:, None]], axis=1)
@@ -133,6 +132,15 @@ def _samples(vae: VAE, seed: int) -> Figure:
         "New digits sampled from the prior, a row for each label",
         SAMPLES_PER_LABEL,
     )
+
+
+def _plane(vae: VAE) -> Figure:
+    """Draw a plane of the base noise, or the labels over one coordinate of it."""
+    if not vae.labels:
+        return figures.latent_grid(*manifold(vae))
+    plane = label_plane(vae, labels=range(min(vae.labels, MOST_LABELS_SHOWN)))
+    names = [str(label) if label >= 0 else "" for label in plane.labels]
+    return figures.label_grid(plane.images, names, plane.quantiles, plane.axis)
 
 
 def _save(drawn: dict[str, Figure], folder: str | Path) -> None:

@@ -59,6 +59,8 @@ def test_an_image_is_the_sum_of_its_pixels():
     params, x = normal(4, 3, 3, 1), np.round(levels(4, 3, 3))
     pixels = pixel(Bernoulli, params.reshape(36, 1), x.ravel()).reshape(4, 9)
     np.testing.assert_allclose(to_numpy(Bernoulli(params).log_prob(x)), pixels.sum(1), rtol=1e-5)
+    found = to_numpy(Bernoulli(params).log_prob_per_pixel(x))
+    np.testing.assert_allclose(found.reshape(4, 9), pixels, rtol=1e-6)
 
 
 @pytest.mark.parametrize("likelihood", ALL)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
-import tempfile
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from digitvae.config import BACKENDS, ConfigError
-from digitvae.speed.process import fewer_imports
 
 
 class Parser(argparse.ArgumentParser):
@@ -44,6 +40,11 @@ def start_backend(name: str | None) -> None:
     Raises:
         ConfigError: the backend is not installed, or Keras runs on another one already.
     """
+    import logging
+    import tempfile
+
+    from digitvae.speed.process import fewer_imports
+
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
     # Without the variable Keras may read its choice from a file in the user's home.
@@ -94,6 +95,36 @@ def number(text: str, kind: type[float] = float, name: str = "a number") -> floa
 whole = partial(number, kind=int, name="a whole number")
 
 
+def from_one(text: str) -> int:
+    """Read a whole number of at least 1 from the command line."""
+    return _at_least(1, text)
+
+
+def from_zero(text: str) -> int:
+    """Read a whole number of at least 0 from the command line."""
+    return _at_least(0, text)
+
+
+def above_zero(text: str) -> float:
+    """Read a finite number above 0 from the command line."""
+    value = number(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"Expected a number above 0. Received: {text}")
+    return value
+
+
+def list_of(read: Callable[[str], Any]) -> Callable[[str], list[Any]]:
+    """Return a reader of such values with commas between them."""
+    return lambda text: [read(part) for part in text.split(",")]
+
+
+def _at_least(least: int, text: str) -> int:
+    value = int(whole(text))
+    if value < least:
+        raise argparse.ArgumentTypeError(f"Expected a whole number of at least {least}. Received: {text}")
+    return value
+
+
 def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
     """Turn exceptions into one line on stderr and an exit code."""
     debug = "--debug" in (sys.argv[1:] if argv is None else argv)
@@ -117,6 +148,8 @@ def guarded(work: Callable[[], None], argv: Sequence[str] | None) -> int:
 
 def _fail(message: str, code: int, debug: bool) -> int:
     if debug:
+        import traceback
+
         traceback.print_exc()
     line = " ".join(message.split())
     print(f"digitvae: {'' if code == 130 else 'error: '}{line}", file=sys.stderr)

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from digitvae.model import VAE
     from digitvae.report import ReportEntry
 
-HELP = "measure trained models, or any generator's samples, in full"
 DESCRIPTION = (
     "Measure trained models in full: likelihood, latent code, reconstructions and samples. Each run folder "
     "gets evaluation.json, report.html and figures; several runs are also put side by side."
@@ -44,6 +43,7 @@ class Measured(NamedTuple):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `digitvae evaluate`."""
+    parser.description = DESCRIPTION
     parser.add_argument("runs", nargs="*", metavar="RUN", help="a run folder, latest, or a shipped model")
     parser.add_argument(
         "--samples", type=whole, default=128, metavar="K", help="posterior draws per image (default: 128)"

@@ -27,7 +27,6 @@ from digitvae.files import DiskFull
 from digitvae.speed.process import tuned_for_training
 
 STARTED = time.perf_counter()
-HELP = "train a model, measure it and draw its figures"
 DESCRIPTION = "Train a model, measure it on the test set and draw its figures into a run folder."
 
 
@@ -171,6 +170,7 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `digitvae train`."""
+    parser.description = DESCRIPTION
     default = Config()
     recipes = "; ".join(f"{name}: {reason}" for name, (reason, _) in RECIPES.items())
     parser.add_argument("--recipe", metavar="NAME", help=f"named settings. {recipes}")

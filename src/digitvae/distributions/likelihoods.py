@@ -42,7 +42,18 @@ class Likelihood(ABC):
         Returns:
             Nats, summed over height and width: float32, shape of the broadcast leading axes.
         """
-        return ops.sum(self._log_prob_per_pixel(as_float32(x)), axis=(-2, -1))
+        return ops.sum(self.log_prob_per_pixel(x), axis=(-2, -1))
+
+    def log_prob_per_pixel(self, x: Tensor) -> Tensor:
+        """Log-probability (or log-density) of every pixel, for where some do not count.
+
+        Args:
+            x: pixels, as in `log_prob`.
+
+        Returns:
+            Nats: float32, shape of the broadcast leading axes, then height and width.
+        """
+        return self._log_prob_per_pixel(as_float32(x))
 
     @property
     @abstractmethod

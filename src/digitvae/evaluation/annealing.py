@@ -94,8 +94,8 @@ def annealed_likelihood(
             rows = slice(start, min(start + size, len(images)))
             batch = [pixels(vae, images[rows]), means[rows], log_scales[rows]]
             run = _Run(function, batch, size, chains, leapfrog_steps, bar.update)
-            step_sizes = run.pilot(_Noise(seed, indices[rows], 2, size, chains, vae.latent_dim), pilot)
-            noise = _Noise(seed, indices[rows], 1, size, chains, vae.latent_dim)
+            step_sizes = run.pilot(ChainNoise(seed, indices[rows], 2, size, chains, vae.latent_dim), pilot)
+            noise = ChainNoise(seed, indices[rows], 1, size, chains, vae.latent_dim)
             log_weights = run.measure(noise, temperatures, step_sizes)
             largest = log_weights.max(axis=1)
             mean = np.exp(log_weights - largest[:, None]).mean(axis=1)
@@ -158,7 +158,7 @@ def _energy(state: State, velocity: np.ndarray, beta: float) -> np.ndarray:
     return squares / 2 - beta * state.log_ratio
 
 
-class _Noise:
+class ChainNoise:
     """Random numbers of a batch of images, each image from its own stream; zeros for the padding."""
 
     def __init__(self, seed: int, indices: np.ndarray, purpose: int, size: int, chains: int, latent_dim: int):
@@ -203,7 +203,7 @@ class _Run:
         # Moved to the device once, not at every call.
         self.batch = [ops.convert_to_tensor(np.repeat(padded(part, size), chains, axis=0)) for part in batch]
 
-    def pilot(self, noise: _Noise, temperatures: int) -> np.ndarray:
+    def pilot(self, noise: ChainNoise, temperatures: int) -> np.ndarray:
         """Find step sizes by annealing once with separate noise.
 
         Step sizes that depend on a chain's own past would bias its weight.
@@ -222,7 +222,7 @@ class _Run:
             self.tick()
         return found
 
-    def measure(self, noise: _Noise, temperatures: int, step_sizes: np.ndarray) -> np.ndarray:
+    def measure(self, noise: ChainNoise, temperatures: int, step_sizes: np.ndarray) -> np.ndarray:
         """Anneal once and return the logarithms of the chains' weights, (size, chains)."""
         state = self._evaluate(noise.normal())
         log_weights = np.zeros_like(state.log_ratio)
@@ -239,7 +239,7 @@ class _Run:
         return log_weights.reshape(self.size, self.chains)
 
     def _transition(
-        self, state: State, beta: float, step_size: np.ndarray, noise: _Noise
+        self, state: State, beta: float, step_size: np.ndarray, noise: ChainNoise
     ) -> tuple[State, np.ndarray]:
         # A fixed length could be the period of an oscillation, and the trajectory would end where it began.
         step_size = np.repeat(step_size, self.chains) * (1 + STEP_SIZE_SPREAD * (2 * noise.uniform() - 1))

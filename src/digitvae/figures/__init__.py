@@ -10,11 +10,19 @@ from __future__ import annotations
 from digitvae.figures.canvas import load_matplotlib
 from digitvae.figures.curves import training_curves
 from digitvae.figures.evaluation import latent_map, nats_per_latent, nll_curve, rate_distortion
-from digitvae.figures.mosaics import interpolations, latent_grid, neighbours, reconstructions, samples
+from digitvae.figures.mosaics import (
+    interpolations,
+    label_grid,
+    latent_grid,
+    neighbours,
+    reconstructions,
+    samples,
+)
 from digitvae.figures.output import png, save, show
 
 __all__ = [
     "interpolations",
+    "label_grid",
     "latent_grid",
     "latent_map",
     "load_matplotlib",

@@ -9,31 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from digitvae.figures.canvas import LABEL_SIZE, MUTED, note, style, text_width
-from digitvae.figures.tiles import as_pixels, compose, draw
+from digitvae.figures.tiles import as_pixels, compose, draw, near_square, split_rows
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from matplotlib.figure import Figure
     from numpy.typing import ArrayLike, NDArray
 
 
 TICK_ROOM = 0.42  # inches between the ticks of a latent plane, enough for a label
-
-
-def _columns(n: int, height: int, width: int) -> int:
-    """Choose the columns of a near-square grid: preferably wide, and with a well-filled last row."""
-
-    def cost(columns: int) -> float:
-        rows = math.ceil(n / columns)
-        shape = math.log(columns * width / (rows * height))
-        empty = (rows * columns - n) / columns
-        return max(0.6 * shape, -shape) + 1.1 * empty
-
-    return min(range(1, n + 1), key=cost)
-
-
-def _rows(images: NDArray[np.uint8], columns: int) -> list[NDArray[np.uint8]]:
-    """Split images into rows."""
-    return [images[start : start + columns] for start in range(0, len(images), columns)]
 
 
 def samples(
@@ -51,7 +36,7 @@ def samples(
     """
     pixels = as_pixels(images, "n, height, width")
     with style():
-        return draw(compose(_rows(pixels, columns or _columns(*pixels.shape))), title)[0]
+        return draw(compose(split_rows(pixels, columns or near_square(*pixels.shape))), title)[0]
 
 
 def latent_grid(
@@ -86,11 +71,7 @@ def latent_grid(
             "Expected as many rows as columns and one quantile for each. "
             f"Received: images.shape={pixels.shape}, quantiles.shape={levels.shape}"
         )
-    if not (np.all(levels > 0) and np.all(levels < 1) and np.all(np.diff(levels) > 0)):
-        raise ValueError(
-            f"Expected increasing quantiles inside (0, 1). Received: quantiles={levels.tolist()}"
-        )
-    noise = np.array([NormalDist().inv_cdf(level) for level in levels])
+    noise = _noise(levels)
 
     mosaic = compose(pixels[::-1], border=False)
     height, width = mosaic.tile
@@ -108,6 +89,59 @@ def latent_grid(
             plot.set_xticks((across + 0.5) * width - 0.5, across_names)
             plot.set_xlabel(f"prior noise $u_{{{axes[1]}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
     return figure
+
+
+def label_grid(
+    images: ArrayLike,
+    names: Sequence[str],
+    quantiles: ArrayLike,
+    axis: int = 0,
+    title: str = "From digit to digit, over one coordinate of the latent space",
+) -> Figure:
+    """Draw images with the labels along the rows and one coordinate of the prior's base noise u across.
+
+    Args:
+        images: `(rows, columns, height, width)`; uint8, or float in [0, 1]. `images[i, j]` is in row i from
+            above and column j from the left.
+        names: `(rows,)`, what stands beside each row; empty for a row between two labels.
+        quantiles: `(columns,)` increasing probabilities inside (0, 1): `images[i, j]` was decoded where
+            `u[axis]` is the Gaussian quantile of `quantiles[j]`.
+        axis: the coordinate of u that changes with the column.
+        title: shown above the grid.
+
+    Raises:
+        ValueError: if an argument has the wrong shape, type or range.
+    """
+    pixels = as_pixels(images, "rows, columns, height, width")
+    noise = _noise(quantiles)
+    if pixels.shape[:2] != (len(names), len(noise)):
+        raise ValueError(
+            "Expected a name for each row and a quantile for each column. "
+            f"Received: images.shape={pixels.shape}, {len(names)} names, {len(noise)} quantiles"
+        )
+    mosaic = compose(pixels, border=False)
+    height, width = mosaic.tile
+    across, across_names = _noise_ticks(noise, width * mosaic.dot)
+    named = [row for row, name in enumerate(names) if name]
+    with style():
+        label_room = max((text_width(name, LABEL_SIZE) for name in names), default=0.0)
+        figure, plot = draw(mosaic, title, left=label_room + 0.1, bottom=0.42)
+        plot.set_yticks((np.array(named) + 0.5) * height - 0.5, [names[row] for row in named])
+        plot.yaxis.set_tick_params(length=0, pad=5)
+        plot.xaxis.set_tick_params(length=3, pad=3)
+        plot.set_xticks((across + 0.5) * width - 0.5, across_names)
+        plot.set_xlabel(f"prior noise $u_{{{axis}}}$", fontsize=LABEL_SIZE + 1, labelpad=3)
+    return figure
+
+
+def _noise(quantiles: ArrayLike) -> NDArray[np.float64]:
+    """Return the noise at increasing probabilities (n,)."""
+    levels = np.asarray(quantiles, dtype=np.float64)
+    if levels.ndim != 1 or not (np.all(levels > 0) and np.all(levels < 1) and np.all(np.diff(levels) > 0)):
+        raise ValueError(
+            f"Expected increasing quantiles inside (0, 1). Received: quantiles={levels.tolist()}"
+        )
+    return np.array([NormalDist().inv_cdf(level) for level in levels])
 
 
 def _noise_ticks(noise: NDArray[np.float64], tile: float) -> tuple[NDArray[np.float64], list[str]]:
@@ -214,7 +248,9 @@ def _pairs(arguments: dict[str, ArrayLike], names: tuple[str, str], title: str) 
     # Up to 50 pairs have ten columns, more of them form about a square.
     across = max(10, math.ceil(math.sqrt(2 * n * height / width) if n > 50 else 0))
     across = math.ceil(n / math.ceil(n / across))
-    rows = [row for pair in zip(_rows(above, across), _rows(below, across), strict=True) for row in pair]
+    rows = [
+        row for pair in zip(split_rows(above, across), split_rows(below, across), strict=True) for row in pair
+    ]
     mosaic = compose(rows, breaks=(range(2, len(rows), 2), ()))
     with style():
         figure, plot = draw(mosaic, title, left=max(text_width(name, LABEL_SIZE) for name in names) + 0.1)

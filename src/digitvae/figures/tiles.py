@@ -52,6 +52,23 @@ def as_pixels(images: ArrayLike, layout: str, name: str = "images") -> NDArray[n
     return pixels
 
 
+def near_square(n: int, height: int, width: int) -> int:
+    """Choose the columns of a near-square grid: preferably wide, and with a well-filled last row."""
+
+    def cost(columns: int) -> float:
+        rows = math.ceil(n / columns)
+        shape = math.log(columns * width / (rows * height))
+        empty = (rows * columns - n) / columns
+        return max(0.6 * shape, -shape) + 1.1 * empty
+
+    return min(range(1, n + 1), key=cost)
+
+
+def split_rows(images: NDArray[np.uint8], columns: int) -> list[NDArray[np.uint8]]:
+    """Split images into rows."""
+    return [images[start : start + columns] for start in range(0, len(images), columns)]
+
+
 @dataclass(frozen=True)
 class Mosaic:
     """Tiles of equal size, composed in one array.

@@ -18,8 +18,9 @@ _KNOWN = {
     "samples": ("Samples", "A grid of generated digits", "Decoded from latents drawn from the prior."),
     "latent_grid": (
         "Latent plane",
-        "A square of digits that change smoothly along both sides",
-        "Two coordinates of the base noise at equal steps of probability, the others at their median.",
+        "A grid of digits that change smoothly along both sides",
+        "Coordinates of the base noise at equal steps of probability, the others at their median. Of a prior "
+        "with labels, the rows are the labels, with a transition between each two.",
     ),
     "reconstructions": (
         "Reconstructions",
