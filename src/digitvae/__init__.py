@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from digitvae.building import build
     from digitvae.config import RECIPES, Config, resolve
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
+    from digitvae.estimator import VAEEstimator
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
@@ -31,6 +32,7 @@ _HOMES = {
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
     "latent": ("interpolate", "noise_plane"),
+    "estimator": ("VAEEstimator",),
     "figures": ("show",),
     "gallery": ("draw_evaluation", "draw_figures"),
 }
@@ -44,6 +46,7 @@ __all__ = [
     "Dataset",
     "Evaluation",
     "Run",
+    "VAEEstimator",
     "build",
     "draw_evaluation",
     "draw_figures",

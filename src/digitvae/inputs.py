@@ -29,13 +29,8 @@ def checked_images(images: Any, image_shape: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: images of another size, or not images at all.
     """
-    images = as_images(keras.ops.convert_to_numpy(images) if keras.ops.is_tensor(images) else images)
-    if images.shape[1:] != image_shape:
-        raise ValueError(
-            f"Expected images of {image_shape[0]}x{image_shape[1]} pixels. "
-            f"Received: {images.shape[1]}x{images.shape[2]}"
-        )
-    return images
+    images = keras.ops.convert_to_numpy(images) if keras.ops.is_tensor(images) else images
+    return as_images(images, image_shape=image_shape)
 
 
 def checked_source(source: Any, image_shape: tuple[int, int]) -> Any:
