@@ -101,9 +101,7 @@ def test_copies_and_pickles_are_the_same_estimator(
     X = data[0][1400:1500]
     latents = fitted.transform(X)
     np.testing.assert_array_equal(copy.deepcopy(fitted).transform(X), latents)
-    assert pickle.dumps(pickle.loads(pickle.dumps(fitted))) == pickle.dumps(
-        pickle.loads(pickle.dumps(fitted))
-    )
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(fitted)).transform(X), latents)
     joblib.dump(fitted, tmp_path / "vae.joblib", compress=3)
     np.save(tmp_path / "X.npy", X)
     script = (

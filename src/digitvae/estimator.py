@@ -118,7 +118,9 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMix
         """
         rows = self._validated(X, reset=True)
         self.image_shape_ = self._chosen_shape(X)
-        self._row_shape = self.image_shape_ if getattr(X, "ndim", 2) == 3 else (self.n_features_in_,)
+        self._row_shape: tuple[int, ...] = (
+            X.shape[1:] if getattr(X, "ndim", 2) == 3 else (self.n_features_in_,)
+        )
         axis = None if self.image_shape_ else 0
         # As exact as the numbers are, and at least float32.
         dtype = np.result_type(rows.dtype, np.float32)
@@ -128,7 +130,7 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMix
         classes, labels = _encoded(y, config.condition, len(rows))
         self.config_ = config = resolve_auto(config, labels)
         if config.condition == "label":
-            self.classes_ = classes
+            self.classes_: Any = classes
         else:
             labels = None
             self.__dict__.pop("classes_", None)  # of a fit before
@@ -306,7 +308,8 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMix
         span = np.where(span > 0, span, 1).astype(span.dtype)
         for part in gen_batches(len(rows), _ROWS_AT_ONCE):
             images[part] = np.rint(255 * np.clip((rows[part] - self.data_min_) / span, 0, 1))
-        return images.reshape(-1, *(self.image_shape_ or (1, self.n_features_in_)))
+        height, width = self.image_shape_ or (1, self.n_features_in_)
+        return images.reshape(-1, height, width)
 
     def _rows(self, images: npt.NDArray[np.uint8]) -> np.ndarray:
         levels = images.reshape(len(images), self.n_features_in_).astype(self.data_min_.dtype) / 255
