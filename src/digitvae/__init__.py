@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from digitvae.completion import denoise, inpaint
     from digitvae.config import RECIPES, Config, resolve
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
+    from digitvae.estimator import VAEEstimator
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
@@ -53,6 +54,7 @@ _HOMES = {
         "restyle",
         "traverse",
     ),
+    "estimator": ("VAEEstimator",),
     "figures": ("show",),
     "completion": ("denoise", "inpaint"),
     "scoring": ("Scores", "score"),
@@ -69,6 +71,7 @@ __all__ = [
     "Evaluation",
     "Run",
     "Scores",
+    "VAEEstimator",
     "arithmetic",
     "blend",
     "build",

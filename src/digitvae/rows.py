@@ -23,13 +23,7 @@ def checked_images(images: Any, image_shape: tuple[int, int]) -> np.ndarray:
     Raises:
         ValueError: images of another size, or not images at all.
     """
-    images = as_images(images)
-    if images.shape[1:] != image_shape:
-        raise ValueError(
-            f"Expected images of {image_shape[0]}x{image_shape[1]} pixels. "
-            f"Received: {images.shape[1]}x{images.shape[2]}"
-        )
-    return images
+    return as_images(images, image_shape=image_shape)
 
 
 def label_weights(labels: Any, count: int, rows: int) -> np.ndarray:

@@ -107,6 +107,12 @@ def test_size_outside_8_to_128_is_refused(shape, refused):
         as_images(np.zeros(shape, np.uint8))
 
 
+def test_images_of_a_size_asked_for_may_be_of_any(refused):
+    assert as_images(np.zeros((2, 1, 5)), image_shape=(1, 5)).shape == (2, 1, 5)
+    with refused(ValueError, "images of 1x5 pixels", "Received: 5x1"):
+        as_images(np.zeros((2, 5, 1)), image_shape=(1, 5))
+
+
 def test_ragged_lists_are_refused(refused):
     with refused(ValueError, "one size", "Received: images of type list"):
         as_images([[[0] * 8] * 8, [[0] * 9] * 8])

@@ -50,7 +50,9 @@ def make_part(images: npt.ArrayLike, labels: npt.ArrayLike | None, name: str) ->
     )
 
 
-def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
+def as_images(
+    array: npt.ArrayLike, name: str = "images", image_shape: tuple[int, int] | None = None
+) -> Images:
     """Validate images and convert them to the form that the package works with.
 
     Integers are grey levels: a mask of 0 and 1 must be bool or float to mean black and white.
@@ -60,6 +62,8 @@ def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
             and width from 8 to 128; uint8, bool (False is 0, True is 255), float in [0, 1] (rounded to the
             nearest of 0..255) or integers in 0..255.
         name: of the array in error messages.
+        image_shape: (height, width) that the images must have, in place of 8 to 128: that of a model, which
+            may be of rows that are no images.
 
     Returns:
         uint8 `(n, height, width)`, 0..255, C-contiguous; the same array if it already has this form.
@@ -75,13 +79,15 @@ def as_images(array: npt.ArrayLike, name: str = "images") -> Images:
             "Expected an array of images that all have one size. "
             f"Received: {name} of type {type(array).__name__}, which cannot be converted to an array"
         ) from error
-    form = check_form(images.shape, images.dtype, name)
+    form = check_form(images.shape, images.dtype, name, image_shape)
     return np.ascontiguousarray(
         _as_grey_levels(images if images.shape == form else images.reshape(form), name)
     )
 
 
-def check_form(shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[int, int, int]:
+def check_form(
+    shape: tuple[int, ...], dtype: np.dtype, name: str, image_shape: tuple[int, int] | None = None
+) -> tuple[int, int, int]:
     """Refuse what cannot be images by its shape or dtype, and return its shape as `(n, height, width)`."""
     if dtype.kind not in "buif":
         raise ValueError(
@@ -97,7 +103,12 @@ def check_form(shape: tuple[int, ...], dtype: np.dtype, name: str) -> tuple[int,
             f"Received: {name} with shape={shape}"
         )
     count, height, width = form
-    check_size(height, width, f"{name} with shape={shape}")
+    if image_shape is None:
+        check_size(height, width, f"{name} with shape={shape}")
+    elif image_shape != (height, width):
+        raise ValueError(
+            f"Expected images of {image_shape[0]}x{image_shape[1]} pixels. Received: {height}x{width}"
+        )
     return count, height, width
 
 

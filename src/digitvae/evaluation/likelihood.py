@@ -139,6 +139,7 @@ class TermsModel(keras.Model):
         super().__init__(dtype="float32")
         self.vae = vae
         self.jit_compile = compiles_with_xla()
+        self.run_eagerly = vae.run_eagerly
 
     def call(self, inputs: dict[str, Tensor]) -> Tensor:
         """Return -log p(x|z) and log q(z|x) - log p(z), (n, 2, k)."""
