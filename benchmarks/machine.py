@@ -229,7 +229,7 @@ def step_flops(vae: VAE, batch_size: int) -> int:
     """
     draws = vae.objective.draws
     # Of a flow every matrix is used once for each draw.
-    prior = sum(math.prod(weight.shape) for weight in vae.prior.weights if len(weight.shape) == 2)
+    prior = sum(math.prod(weight.shape) for weight in vae.prior.weights if weight.name == "kernel")
     products = _products(vae.encoder) + draws * (_products(vae.decoder) + prior)
     return 3 * 2 * batch_size * products
 

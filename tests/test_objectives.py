@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
+from types import MethodType, SimpleNamespace
 
 import keras
 import numpy as np
@@ -58,14 +58,21 @@ def posterior(shift=0.0, widening=1.0):
 
 def draw(q, k, prior=None, seed=0):
     """Returns the terms at k draws of q, by the model's own method around parts that can be solved."""
+    model = solvable(lambda encode: prior or standard_normal(), None)
+    noise = np.random.default_rng(seed).standard_normal((len(X), k, LATENTS), "float32")
+    return VAE.bound_terms(model, X.astype("float32"), noise, q)
+
+
+def solvable(distribution, encode):
+    """Returns what `VAE.bound_terms` needs of a model: parts that can be solved, and its own two steps."""
     model = SimpleNamespace(
-        prior=SimpleNamespace(distribution=lambda encode: prior or standard_normal()),
-        posterior=None,
+        prior=SimpleNamespace(distribution=distribution),
+        posterior=encode,
         decode_params=lambda z: z,
         likelihood=LinearGaussian,
     )
-    noise = np.random.default_rng(seed).standard_normal((len(X), k, LATENTS), "float32")
-    return VAE.bound_terms(model, X.astype("float32"), noise, q)
+    model._draw, model._terms = MethodType(VAE._draw, model), MethodType(VAE._terms, model)
+    return model
 
 
 def made_terms(reconstruction, log_ratio):
@@ -125,12 +132,7 @@ def test_without_a_closed_form_the_kl_is_the_mean_over_draws():
 
 def test_given_draws_are_taken_in_place_of_the_noise():
     q, terms = posterior(), draw(posterior(), 1)
-    at_mean = SimpleNamespace(
-        prior=SimpleNamespace(distribution=lambda encode: standard_normal()),
-        posterior=lambda x: q,
-        decode_params=lambda z: z,
-        likelihood=LinearGaussian,
-    )
+    at_mean = solvable(lambda encode: standard_normal(), lambda x: q)
     z = ops.convert_to_tensor(MEAN[:, None].astype("float32"))
     found = VAE.bound_terms(at_mean, X.astype("float32"), z=z)
     expected = -stats.norm.logpdf(X, MEAN @ W.T + B, SCALE).sum(axis=1)

@@ -54,7 +54,7 @@ def test_generating_and_encoding_draw_other_noise(make_vae, blobs):
     mean, log_scale = vae.encode_posterior(images)
     posterior_noise = (vae.encode(images, sample=True, seed=5) - mean) / np.exp(log_scale)
     taken = []
-    vae.latents_from_noise = lambda noise: taken.append(noise) or noise
+    vae.latents_from_noise = lambda noise, labels: taken.append(noise) or noise
     vae.generate(6, seed=5)
     assert np.abs(np.corrcoef(posterior_noise.ravel(), taken[0].ravel())[0, 1]) < 0.9
     assert not np.isclose(posterior_noise, taken[0], atol=1e-3).any()

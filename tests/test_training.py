@@ -169,8 +169,8 @@ def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkey
     made = []
 
     class Recorded(ShuffledBatches):
-        def __init__(self, images, batch_size, seed, bits):
-            super().__init__(Watched(images), batch_size, seed, bits)
+        def __init__(self, images, *settings):
+            super().__init__(Watched(images), *settings)
             made.append(self)
 
     monkeypatch.setattr("digitvae.training.ShuffledBatches", Recorded)
@@ -206,9 +206,9 @@ def test_validation_images_are_the_last_ones_as_fixed_bits(
     def fit(self, batches, validation_data, **_):
         seen["validation"] = validation_data[0]
 
-    def batches(images, batch_size, seed, bits):
+    def batches(images, batch_size, seed, bits, *others):
         seen["training"], seen["bits"] = images, bits
-        return ShuffledBatches(images, batch_size, seed, bits)
+        return ShuffledBatches(images, batch_size, seed, bits, *others)
 
     monkeypatch.setattr("digitvae.model.VAE.fit", fit)
     monkeypatch.setattr("digitvae.training.ShuffledBatches", batches)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 from digitvae.data.arrays import Images
 
@@ -23,6 +22,8 @@ def distorted(images: Images, strength: float, generator: np.random.Generator) -
     Returns:
         uint8 `(n, height, width)`.
     """
+    from PIL import Image
+
     count, height, width = images.shape
     values = strength * generator.standard_normal((count, 6))
     chosen = generator.random(count) < 0.5
