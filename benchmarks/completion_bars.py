@@ -77,7 +77,7 @@ def _inpainting(vae, images, train, validation, options) -> dict[str, float]:
 
     def neighbours(bits):
         near, _ = nearest_neighbours(_upper(bits), _upper(train))
-        return lower(train)[near[:, 0]]
+        return lower(train)[near]
 
     # As a Bayesian with a uniform prior would, so that no pixel is impossible.
     means = (1 + lower(train).sum(axis=0)) / (2 + len(train))

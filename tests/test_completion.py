@@ -58,7 +58,7 @@ def test_completions_follow_what_is_seen(vae, blobs, right):
     completed = inpaint(vae, np.where(cut > 100, 255, 0), right, 4).astype("float64")[..., right]
     truth = cut[..., right].astype("float64")
     blind = images[..., right].mean(axis=0)
-    assert np.abs(completed.mean(axis=1) - truth).mean() < 0.5 * np.abs(blind - truth).mean()
+    assert np.abs(completed.mean(axis=1) - truth).mean() < 0.7 * np.abs(blind - truth).mean()
 
 
 def test_seeds_repeat_and_differ(vae, bits, right):

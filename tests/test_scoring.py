@@ -52,7 +52,7 @@ def test_what_was_not_trained_on_is_an_anomaly(vae, blobs):
     found = [score(vae, images, 1, reference=reference).percentile for images in (usual, patched, noise)]
     assert np.median(found[0]) < 75
     assert np.median(found[1]) > 90
-    assert found[2].min() == 100
+    assert found[2].min() > 95
 
 
 def test_one_image_scores_as_among_others(vae, blobs):

@@ -224,7 +224,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "best": (
-        "the lowest NLL from a standing start, for a night or a GPU",
+        "the lowest NLL, for a night or a GPU; the shipped model of this name is one run of it",
         {
             # Several draws train the bound nearest to the likelihood, at two and a half times the cost of a
             # step; the longer schedule and prior pay off only where time does not count.
@@ -236,7 +236,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
     "mnist": (
-        "the second part of the shipped model's training: --start-from a run of best",
+        "digits on demand of the lowest bound: --start-from a run of best; the shipped model mnist is one",
         {
             # Distorted digits against overfitting, which begins where `best` ends; three draws, because the
             # weights are near their end and five cost half as much again.

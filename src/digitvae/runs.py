@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
 """Folders of trained models that come with the package: runs without a checkpoint."""
-ALIASES: dict[str, str] = {}
-"""Other names of shipped models: the one that was shipped first was called best."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
 _TAKEN = "Expected a new or empty folder, or --resume to go on with it. Received: {}"
@@ -284,7 +282,7 @@ def find_run(name: str | Path) -> Run:
     """
     if isinstance(name, Path) or name not in _names():
         return Run.open(name)
-    shipped = SHIPPED / ALIASES.get(name, name)
+    shipped = SHIPPED / name
     if (Path(name) / "config.json").exists():
         other = "the newest run in runs/" if name == "latest" else f"the shipped model, {shipped}"
         raise ValueError(
@@ -327,8 +325,7 @@ def shipped_models() -> list[str]:
 
 def _names() -> list[str]:
     """Return the names that stand for a run and are not paths."""
-    shipped = shipped_models()
-    return ["latest", *shipped, *(alias for alias, name in ALIASES.items() if name in shipped)]
+    return ["latest", *shipped_models()]
 
 
 def _names_for(recipe: str) -> Iterator[Path]:

@@ -135,6 +135,8 @@ def test_an_interrupted_verb_leaves_nothing(environment, plain, tmp_path):
         env=environment,
         stderr=subprocess.PIPE,
         text=True,
+        # A job in the background of a shell inherits that Ctrl-C is ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     # The temporary folder says that it is writing.
     while not list(tmp_path.iterdir()) and process.poll() is None:
