@@ -35,7 +35,7 @@ def test_a_shipped_model_is_a_run_of_its_recipe(name):
 @pytest.mark.parametrize("name", shipped_models())
 def test_a_shipped_model_reaches_its_numbers(name):
     stored = find_run(name).read_json("evaluation.json")["test"]
-    # Beside papers: all test images, and as many draws as they take. Else it is an estimate with its interval.
+    # Beside papers: all test images, and as many draws as they take. Else an estimate has its interval.
     assert stored["images"] == 10_000
     assert stored["nll_k"] >= 1000
     assert (stored["nll_images"] == 10_000) == (stored["nll_estimate_interval"] is None)
