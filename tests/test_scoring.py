@@ -50,8 +50,8 @@ def test_what_was_not_trained_on_is_an_anomaly(vae, blobs):
     patched = usual.copy()
     patched[:, :3, :3] = 255 * np.random.default_rng(1).integers(0, 2, (40, 3, 3))
     found = [score(vae, images, 1, reference=reference).percentile for images in (usual, patched, noise)]
-    assert np.median(found[0]) < 75
-    assert np.median(found[1]) > 90
+    assert np.median(found[0]) < 70
+    assert np.median(found[1]) > 80
     assert found[2].min() > 95
 
 
