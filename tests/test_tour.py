@@ -33,4 +33,4 @@ def test_the_tour_shows_what_it_makes(python, tmp_path):
     done = python("run.py", TOUR, tmp_path / "again.ipynb", cwd=tmp_path, IPYTHONDIR=str(tmp_path))
     assert done.returncode == 0, done.stderr
     assert outputs(tmp_path / "again.ipynb") == outputs(TOUR)
-    assert sum(pictures for _, pictures in outputs(TOUR)) == 8
+    assert sum(pictures for _, pictures in outputs(TOUR)) == 7
