@@ -95,7 +95,7 @@ class CouplingFlow(keras.layers.Layer):
         self._log_scale.assign(other._log_scale)
         self._shift.assign(other._shift)
         if self._embeddings is not None:
-            self._embeddings.assign(keras.ops.zeros_like(self._embeddings))
+            self._embeddings.assign(keras.ops.zeros(self._embeddings.shape, "float32"))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments, for `from_config`."""
