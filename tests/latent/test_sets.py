@@ -30,8 +30,11 @@ def test_neighbours_are_the_nearest_of_all(vae, blobs, monkeypatch, space, block
     rows, distances = neighbours(vae, images, among, k=4, space=space)
     a, b = (vae.encode(i) if space == "latent" else i.reshape(len(i), -1) / 255 for i in (images, among))
     expected = np.linalg.norm(a[:, None].astype(float) - b[None], axis=-1)
-    np.testing.assert_array_equal(rows, np.argsort(expected, axis=1)[:, :4])
-    np.testing.assert_allclose(distances, np.sort(expected, axis=1)[:, :4], rtol=1e-4, atol=1e-5)
+    # By their distances, because a tiny model may send two images to nearly one place.
+    nearest = np.sort(expected, axis=1)[:, :4]
+    np.testing.assert_allclose(np.take_along_axis(expected, rows, axis=1), nearest, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(distances, nearest, rtol=1e-4, atol=1e-5)
+    assert all(len(set(row)) == 4 for row in rows)
     assert (rows.dtype, distances.dtype) == (np.int64, np.float32)
 
 
