@@ -9,6 +9,7 @@ import re
 import shutil
 import sys
 import warnings
+from functools import partial
 
 import keras
 import numpy as np
@@ -434,10 +435,13 @@ def test_an_interruption_takes_the_bar_away(tiny, dataset, tmp_path, monkeypatch
     assert caught
 
 
-def test_training_can_start_from_the_weights_of_a_run(tiny, dataset, tmp_path):
+@pytest.mark.parametrize("couplings", [2, 5])
+def test_training_can_start_from_the_weights_of_a_run(couplings, tiny, dataset, tmp_path):
     before = train(
         tiny(prior="flow", condition="none", flow_components=1), dataset, tmp_path / "a", progress=False
     )
+    # Couplings that the run does not have begin as the identity.
+    tiny = partial(tiny, flow_couplings=couplings)
     config = tiny(prior="flow", start_from=str(before.folder), epochs=1, learning_rate=1e-9)
     assert dataset.train_labels is not None
     after = train(config, dataset, tmp_path / "b", progress=False)

@@ -81,16 +81,19 @@ class CouplingFlow(keras.layers.Layer):
     def start_from(self, other: CouplingFlow) -> None:
         """Take the weights of a flow without labels: the map of every label is then that flow's.
 
+        Couplings beyond those of the other flow keep their weights; new ones are the identity.
+
         Raises:
-            ValueError: the other flow has other sizes.
+            ValueError: the other flow has other sizes or more couplings.
         """
-        sizes = ("latent_dim", "couplings", "hidden")
-        if [getattr(self, name) for name in sizes] != [getattr(other, name) for name in sizes]:
+        same_sizes = (self.latent_dim, self.hidden) == (other.latent_dim, other.hidden)
+        if not same_sizes or self.couplings < other.couplings:
             raise ValueError(
-                f"Expected a flow with {self.latent_dim} latents and {self.couplings} x {self.hidden} "
-                f"couplings. Received: {other.latent_dim} latents, {other.couplings} x {other.hidden}"
+                f"Expected a flow with {self.latent_dim} latents and at most {self.couplings} x "
+                f"{self.hidden} couplings. "
+                f"Received: {other.latent_dim} latents, {other.couplings} x {other.hidden}"
             )
-        for ours, theirs in zip(self._steps, other._steps, strict=True):
+        for ours, theirs in zip(self._steps, other._steps, strict=False):
             ours.set_weights(theirs.get_weights())
         self._log_scale.assign(other._log_scale)
         self._shift.assign(other._shift)
