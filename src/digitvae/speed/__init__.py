@@ -3,18 +3,17 @@
 The environment variable `DIGITVAE_OFF` names what to turn off, separated by commas, or is `all`.
 
 How much longer it takes without a part: the training steps and the whole process of `classic` (three epochs),
-and the CPU time of the process. One pair of runs each by `benchmarks/parts.py` on a busy AMD EPYC (Zen 4),
-where the CPU time is what others disturb least. docs/speedrun.md has numbers of another processor.
+and the CPU time of the process, which others on the machine disturb least. Medians of three pairs of runs by
+`benchmarks/parts.py` on an AMD EPYC (Zen 4). docs/speedrun.md has the spread and other systems.
 
 | part     | what it does                                         | steps   | process | CPU time |
 |----------|------------------------------------------------------|---------|---------|----------|
-| threads  | TensorFlow: half of the cores for each operation     | +33 %   | +13 %   | +1 %     |
-| memory   | the C library keeps what a step frees                | -1 %    | +3 %    | +7 %     |
-| imports  | packages are hidden from Keras while it is imported  | +2 %    | +20 %   | +16 %    |
-| pipeline | TensorFlow: several batches from Python at once      | +100 %  | +51 %   | +37 %    |
-| steps    | several training steps in one call, on TensorFlow    | +28 %   | +22 %   | +6 %     |
-|          | and on JAX                                           | +9 %    | +3 %    | +12 %    |
-| adam     | TensorFlow: one kernel per variable                  | +0 %    | +5 %    | +11 %    |
+| threads  | TensorFlow: half of the cores for each operation     | +24 %   | +13 %   | +10 %    |
+| imports  | packages are hidden from Keras while it is imported  | +6 %    | +19 %   | +13 %    |
+| pipeline | TensorFlow: several batches from Python at once      | +30 %   | +3 %    | +10 %    |
+| steps    | several training steps in one call, on TensorFlow    | +33 %   | +11 %   | +6 %     |
+|          | and on JAX                                           | +11 %   | -3 %    | +8 %     |
+| adam     | TensorFlow: one kernel per variable                  | -14 %   | +14 %   | +13 %    |
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from __future__ import annotations
 import os
 
 SWITCH = "DIGITVAE_OFF"
-NAMES = ("threads", "memory", "imports", "pipeline", "steps", "adam")
+NAMES = ("threads", "imports", "pipeline", "steps", "adam")
 
 
 def is_on(name: str) -> bool:

@@ -1,8 +1,7 @@
-"""What concerns the whole process: threads, freed memory and imports. It needs no Keras."""
+"""What concerns the whole process: threads and imports. It needs no Keras."""
 
 from __future__ import annotations
 
-import ctypes
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -12,15 +11,11 @@ from digitvae.machine import usable_cores
 from digitvae.speed import is_on
 
 _THREADS = "TF_NUM_INTRAOP_THREADS"
-# Names and values of glibc's malloc.h, and the defaults of its malloc.
-_M_TOP_PAD, _M_MMAP_THRESHOLD = -2, -3
-_DEFAULT_SIZE = 128 * 1024
-_MEBIBYTE = 2**20
 
 
 @contextmanager
 def tuned_for_training() -> Iterator[None]:
-    """Set threads and memory so that training is fastest, and undo it on exit.
+    """Set threads so that training is fastest, and undo it on exit.
 
     TensorFlow reads the number of threads once, at its first operation. A number that the user has set stays.
     """
@@ -29,29 +24,11 @@ def tuned_for_training() -> Iterator[None]:
         # Two products of a training step usually wait at once, the gradients of a layer's weights and of its
         # inputs: half of the cores for each is faster than all of them for one after the other.
         os.environ[_THREADS] = str(max(1, usable_cores() // 2))
-    keep_memory = is_on("memory")
-    if keep_memory:
-        # Else glibc returns to the system what a training step frees, and the next step asks for it again:
-        # a hundred page faults per step of a small model.
-        _set_malloc(16 * _MEBIBYTE, 32 * _MEBIBYTE)
     try:
         yield
     finally:
         if share_cores:
             os.environ.pop(_THREADS, None)
-        if keep_memory:
-            _set_malloc(_DEFAULT_SIZE, _DEFAULT_SIZE)
-
-
-def _set_malloc(top_pad: int, mmap_threshold: int) -> None:
-    """Set how many bytes glibc keeps of what is freed, and from which size it asks the system directly."""
-    try:
-        set_option = ctypes.CDLL(None).mallopt
-    except (OSError, TypeError, AttributeError):
-        return  # another C library
-    set_option(_M_TOP_PAD, top_pad)
-    # Set by hand, because the first option stops glibc from raising it as needed.
-    set_option(_M_MMAP_THRESHOLD, mmap_threshold)
 
 
 @contextmanager
