@@ -18,12 +18,11 @@ def test_half_of_the_images_change_and_only_slightly(images):
     assert (found.shape, found.dtype) == (images.shape, "uint8")
     changed = (found != images).any(axis=(1, 2))
     assert 0.4 < changed.mean() < 0.6
-    # As much ink, in nearly the same place.
-    ink = [x[changed].sum(axis=(1, 2)).astype(float) for x in (images, found)]
-    assert np.abs(np.log(ink[1] / ink[0])).mean() < 0.12
-    centres = [
-        (x[changed] * np.arange(28)).sum(axis=(1, 2)) / i for x, i in zip((images, found), ink, strict=True)
-    ]
+    # The same grey levels, in nearly the same place.
+    levels = [np.sort(x.reshape(len(x), -1), axis=1) for x in (images, found)]
+    np.testing.assert_array_equal(levels[0], levels[1])
+    ink = images[changed].sum(axis=(1, 2)).astype(float)
+    centres = [(x[changed] * np.arange(28)).sum(axis=(1, 2)) / ink for x in (images, found)]
     assert 0.1 < np.abs(centres[1] - centres[0]).mean() < 1.0
     # Neither a mirror nor a turn: each is nearer to its own original than to any other image.
     distance = [((found[i].astype(int) - images.astype(int)) ** 2).sum(axis=(1, 2)) for i in range(100)]

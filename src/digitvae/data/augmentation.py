@@ -14,6 +14,10 @@ _ANGLE, _SHEAR, _LOG_SCALE, _SHIFT = 0.08, 0.08, 0.05, 0.018
 def distorted(images: Images, strength: float, generator: np.random.Generator) -> Images:
     """Rotate, shear, scale and shift half of the images at random; leave the others as they are.
 
+    A distorted image has the grey levels of its original, in other places: the darkest pixel has the darkest
+    level, and so on. Interpolation alone would make more grey pixels, whose bits are random: 8 to 9 nats of
+    entropy more per image of MNIST, which no model could learn.
+
     Args:
         images: uint8 `(n, height, width)`, dark outside of the image.
         strength: factor of the standard deviations of all four; 0 changes nothing.
@@ -39,5 +43,6 @@ def distorted(images: Images, strength: float, generator: np.random.Generator) -
         coefficients = (*matrix[0], offset[0], *matrix[1], offset[1])
         picture = Image.fromarray(images[i])
         size, method = (width, height), Image.Transform.AFFINE
-        out[i] = np.asarray(picture.transform(size, method, coefficients, Image.Resampling.BICUBIC))
+        moved = picture.transform(size, method, coefficients, Image.Resampling.BICUBIC)
+        out[i].flat[np.argsort(moved, axis=None, kind="stable")] = np.sort(images[i], axis=None)
     return out
