@@ -57,13 +57,12 @@ def main() -> None:
         )
     medians = {name: statistics.median(values) for name, values in rates.items()}
     share = statistics.median(b / a for a, b in zip(rates["decoder"], rates["likelihood"], strict=True))
+    cores = usable_cores()
     if options.json:
-        result = {**rates, "share": share, "images": options.images, "k": options.k, "cores": usable_cores()}
+        result = {**rates, "share": share, "images": options.images, "k": options.k, "cores": cores}
         print(json.dumps(result, indent=2))
         return
-    print(
-        f"{options.images:,} images, k={options.k}, medians of {options.rounds} rounds, {usable_cores()} cores"
-    )
+    print(f"{options.images:,} images, k={options.k}, medians of {options.rounds} rounds, {cores} cores")
     print(f"  decoder alone          {medians['decoder']:9,.0f} decodes/s")
     print(f"  likelihood evaluation  {medians['likelihood']:9,.0f} decodes/s, {share:.0%} of it")
 

@@ -101,7 +101,8 @@ def refused(*_):
 
 
 def test_of_many_processes_one_gets_the_folder(tmp_path, environment):
-    code = "import sys; from digitvae.runs import Run, Config; print('ready', flush=True); sys.stdin.readline()\n"
+    code = "import sys; from digitvae.runs import Run, Config\n"
+    code += "print('ready', flush=True); sys.stdin.readline()\n"
     code += "Run.create(Config(seed=int(sys.argv[1])), (9, 13), '', 'run'); print('mine')"
     started = [
         subprocess.Popen(

@@ -136,7 +136,7 @@ def _explain(error: BaseException, path: Path, needed: int) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Return the temporary files and folders that writers of a file left on this machine when they were killed.
+    """Return the temporary files and folders that killed writers of a file left, those of this machine.
 
     Raises:
         OSError: the folder of the file is missing or cannot be read.

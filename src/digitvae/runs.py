@@ -62,7 +62,9 @@ class Run:
             FileExistsError: it holds something already.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or set(folder.iterdir()) - set(leftovers(folder / _CONFIG))):
+        if not folder.exists():
+            return
+        if not folder.is_dir() or set(folder.iterdir()) - set(leftovers(folder / _CONFIG)):
             raise FileExistsError(_TAKEN.format(folder))
 
     @classmethod
