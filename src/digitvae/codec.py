@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from digitvae import seeds
 from digitvae.distributions import Distribution, LabelledFlow, Likelihood, Tensor
+from digitvae.markup import html_table
 from digitvae.rows import checked_images, label_weights, padded_batches
 
 
@@ -25,12 +26,14 @@ class Codec(abc.ABC):
         latent_dim: size of the code.
         labels: number of labels on which the prior depends, 0 for none.
         likelihood: class of p(x|z).
+        prior_name: class of p(z).
     """
 
     image_shape: tuple[int, int]
     latent_dim: int
     labels: int
     likelihood: type[Likelihood]
+    prior_name: str
 
     # What computes.
 
@@ -324,6 +327,18 @@ class Codec(abc.ABC):
             return []
         self.check_labelled()
         return [label_weights(labels, self.labels, len(rows))]
+
+    def _repr_html_(self) -> str:
+        """Say in a notebook what the model is."""
+        height, width = self.image_shape
+        facts = {
+            "images": f"{height} x {width} pixels",
+            "latents": self.latent_dim,
+            "labels": self.labels or "none",
+            "p(z)": self.prior_name,
+            "p(x|z)": self.likelihood.__name__,
+        }
+        return html_table(type(self).__name__, facts.items())
 
     def check_labelled(self) -> None:
         """Refuse what needs labels.

@@ -19,6 +19,7 @@ import numpy as np
 
 from digitvae.config import Config
 from digitvae.files import leftovers, read_json, written_whole
+from digitvae.markup import html_table
 
 if TYPE_CHECKING:
     from digitvae.data import Dataset
@@ -51,6 +52,17 @@ class Run:
 
     def __str__(self) -> str:
         return f"./{self.folder}" if str(self.folder) in _names() else str(self.folder)
+
+    def _repr_html_(self) -> str:
+        """Say in a notebook what was trained."""
+        height, width = self.image_shape
+        facts = {
+            "recipe": self.config.recipe,
+            "data": f"{self.config.data}, {height} x {width} pixels",
+            "epochs": self.config.epochs,
+            "seed": self.config.seed,
+        }
+        return html_table(f"Run {self}", facts.items())
 
     @staticmethod
     def check_free(folder: str | Path) -> None:

@@ -21,6 +21,7 @@ from digitvae.evaluation.protocols import (
 )
 from digitvae.evaluation.refinement import refine_posteriors
 from digitvae.evaluation.samples import mixture_samples, score_samples
+from digitvae.markup import html_table
 from digitvae.model import VAE
 
 GENERATED = 10_000
@@ -53,6 +54,19 @@ class Evaluation(NamedTuple):
     """Positions of latents on a two-dimensional map, float64 (m, 2)."""
     map_images: np.ndarray
     """Indices of the test images on the map, int64 (m,)."""
+
+    def _repr_html_(self) -> str:
+        """Show the main numbers in a notebook."""
+        test = self.numbers["test"]
+        rows = [
+            ("-ELBO", f"{-test['elbo']:.2f} nats"),
+            ("reconstruction", f"{test['reconstruction']:.2f} nats"),
+            ("KL", f"{test['kl']:.2f} nats"),
+            (f"NLL (k={test['nll_k']})", f"{test['nll']:.2f} nats"),
+            ("MSE", f"{test['mse']:.5f}"),
+            ("MSE of as many principal components", f"{test['pca_mse']:.5f}"),
+        ]
+        return html_table(f"{test['images']:,} test images, protocol {self.numbers['protocol']}", rows)
 
 
 def evaluate_fully(
