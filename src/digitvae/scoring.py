@@ -113,7 +113,7 @@ def _modelled(vae: VAE, images: np.ndarray) -> np.ndarray:
 def _surprises(vae: VAE, images: np.ndarray) -> npt.NDArray[np.float64]:
     """Return -log p(z) at the posterior mean z and the largest of a window of -log p(x|z), (2, n), nats."""
     found = np.empty((2, len(images)))
-    for rows, batch in padded_batches(vae.encode(images), 256):
+    for rows, batch in padded_batches(vae.encode(images), 256, "surprises"):
         count = rows.stop - rows.start
         prior = vae.prior.distribution(vae.posterior)
         found[0, rows] = -ops.convert_to_numpy(prior.log_prob(ops.convert_to_tensor(batch)))[:count]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ import numpy as np
 from digitvae.config import ConfigError
 from digitvae.figures.tiles import compose, near_square, split_rows
 from digitvae.files import folder_written_whole, written_whole
+from digitvae.progress import progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,19 +51,21 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Result:
-    """What a verb found.
+    """What a verb found. What takes room of its own is made when it is asked for.
 
     Attributes:
         arrays: by name, for an `.npz` file.
-        pictures: None where there is nothing to see.
+        pictures: makes them; None where there is nothing to see.
         table: columns of one length by name, for a `.csv` file; empty for no table.
         numbers: further numbers and texts by name, as JSON takes them.
+        entries: makes those of them that grow with the images.
     """
 
     arrays: dict[str, Any]
-    pictures: Pictures | None = None
+    pictures: Callable[[], Pictures] | None = None
     table: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
+    entries: Callable[[], dict[str, Any]] = dict
 
 
 class Target(NamedTuple):
@@ -120,11 +123,15 @@ def write(target: Target, result: Result, frames_per_second: float = 10) -> None
         OSError: it cannot be written.
     """
     path, kind = target
-    pictures = result.pictures
+    pictures = result.pictures() if result.pictures and kind not in (".npz", ".csv") else None
     if kind == FOLDER and pictures is not None:
-        with folder_written_whole(path) as temporary:
+        with (
+            folder_written_whole(path) as temporary,
+            progress_bar(len(pictures.images), "writing", " images") as bar,
+        ):
             for image, name in zip(pictures.images, pictures.names, strict=True):
                 _image(image).save(temporary / f"{name}.png")
+                bar.update()
         return
     with written_whole(path) as temporary:
         if kind == ".npz":
@@ -155,6 +162,18 @@ def pairs(above: NDArray[np.uint8], below: NDArray[np.uint8], names: Sequence[st
     split = (split_rows(images, columns) for images in (above, below))
     rows = [row for pair in zip(*split, strict=True) for row in pair]
     return Pictures(below, names, rows, range(2, len(rows), 2), np.stack([above, below]))
+
+
+def beside(images: NDArray[np.uint8], made: NDArray[np.uint8], names: Sequence[str]) -> Pictures:
+    """Show each image at the head of a row of what was made of it, which is the result.
+
+    Args:
+        images: (n, height, width).
+        made: (n, m, height, width).
+        names: of what was made, n times m of them.
+    """
+    rows = list(np.concatenate([images[:, None], made], axis=1))
+    return Pictures(made.reshape(-1, *made.shape[2:]), names, rows, frames=made.swapaxes(0, 1))
 
 
 def _write_animation(path: Path, pictures: Pictures, frames_per_second: float) -> None:

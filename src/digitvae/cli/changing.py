@@ -24,7 +24,7 @@ def _reconstruct(task: Task) -> Result:
 
     return Result(
         {"images": again, "inputs": images, "names": names},
-        pairs(images, again, names),
+        lambda: pairs(images, again, names),
         numbers={"images": len(images)},
     )
 
@@ -102,7 +102,7 @@ def _interpolate(task: Task) -> Result:
         around = np.concatenate([images, images[:1]]) if given.loop else images
         rows = [around[i : i + steps] for i in range(0, len(around) - 1, steps - 1)]
     names = [f"{i:05}" for i in range(len(images))]
-    return Result({"images": found}, Pictures(images, names, rows), numbers={"images": len(images)})
+    return Result({"images": found}, lambda: Pictures(images, names, rows), numbers={"images": len(images)})
 
 
 def _joined(latents: list[np.ndarray]) -> np.ndarray:
@@ -135,19 +135,19 @@ def _restyle(task: Task) -> Result:
         raise ConfigError(f"Expected --own to have 1 or {len(images)} digits. Received: {len(own)}")
     vae = task.load()
 
-    import numpy as np
-
     from digitvae.latent import restyle
-    from digitvae.writers import Pictures, Result
+    from digitvae.writers import Pictures, Result, beside
 
     found = restyle(vae, images, given.digits, own)
     labels = given.digits or list(range(vae.labels))
-    # The image itself comes first in its row.
-    rows = np.concatenate([images[:, None], found], axis=1)
-    named = [f"{name}-as-{label}" for name in names for label in labels]
+
+    def pictures() -> Pictures:
+        named = [f"{name}-as-{label}" for name in names for label in labels]
+        return beside(images, found, named)
+
     return Result(
         {"images": found, "inputs": images, "labels": labels, "names": names},
-        Pictures(found.reshape(-1, *vae.image_shape), named, list(rows), frames=found.swapaxes(0, 1)),
+        pictures,
         numbers={"images": len(images), "labels": labels},
     )
 
@@ -174,7 +174,7 @@ def _arithmetic(task: Task) -> Result:
     found = arithmetic(vae, base, minus, plus)
     return Result(
         {"images": found, "inputs": base, "names": names},
-        pairs(base, found, names),
+        lambda: pairs(base, found, names),
         numbers={"images": len(found)},
     )
 

@@ -58,16 +58,20 @@ def _generate(task: Task) -> Result:
     elif vae.labels:
         labels = vae.draw_labels(n, given.seed)
     images = vae.generate(n, given.seed, pixels=given.pixels, labels=labels, temperature=given.temperature)
-    # With one of each digit they stand side by side, as they were asked for.
-    rows = None if columns is None else split_rows(images, n if columns == 1 else columns)
-    names = [f"{i:05}" for i in range(n)]
+
+    def pictures() -> Pictures:
+        # With one of each digit they stand side by side, as they were asked for.
+        rows = None if columns is None else split_rows(images, n if columns == 1 else columns)
+        endings = [""] * n if labels is None else [f"-{label}" for label in labels]
+        return Pictures(images, [f"{i:05}{ending}" for i, ending in enumerate(endings)], rows)
+
     if labels is None:
-        return Result({"images": images}, Pictures(images, names, rows), numbers={"images": n})
-    names = [f"{name}-{label}" for name, label in zip(names, labels, strict=True)]
+        return Result({"images": images}, pictures, numbers={"images": n})
     return Result(
         {"images": images, "labels": labels},
-        Pictures(images, names, rows),
-        numbers={"images": n, "labels": labels.tolist()},
+        pictures,
+        numbers={"images": n},
+        entries=lambda: {"labels": labels.tolist()},
     )
 
 
@@ -87,7 +91,7 @@ def _decode(task: Task) -> Result:
     from digitvae.writers import Pictures, Result
 
     arrays = {"images": images, "names": names}
-    return Result(arrays, Pictures(images, names), numbers={"images": len(images)})
+    return Result(arrays, lambda: Pictures(images, names), numbers={"images": len(images)})
 
 
 def _add_traverse(parser: argparse.ArgumentParser) -> None:
@@ -130,13 +134,17 @@ def _traverse(task: Task) -> Result:
     found = traverse(vae, start, given.label, given.dimensions, given.steps)
     shown = len(found.images) if given.dimensions is not None else given.top
     rows, dimensions = found.images[:shown], found.dimensions[:shown]
-    images = rows.reshape(-1, *vae.image_shape)
-    names = [f"z{dimension}-{i:02}" for dimension in dimensions for i in range(given.steps)]
-    # One latent a tile, there and back.
-    frames = rows.swapaxes(0, 1)
+
+    def pictures() -> Pictures:
+        images = rows.reshape(-1, *vae.image_shape)
+        names = [f"z{dimension}-{i:02}" for dimension in dimensions for i in range(given.steps)]
+        # One latent a tile, there and back.
+        frames = rows.swapaxes(0, 1)
+        return Pictures(images, names, list(rows), frames=np.concatenate([frames, frames[-2:0:-1]]))
+
     return Result(
         {"images": rows, "dimensions": dimensions, "values": found.values},
-        Pictures(images, names, list(rows), frames=np.concatenate([frames, frames[-2:0:-1]])),
+        pictures,
         numbers={"dimensions": dimensions.tolist(), "values": found.values.tolist()},
     )
 
@@ -173,7 +181,9 @@ def _manifold(task: Task) -> Result:
     images = rows.reshape(-1, *vae.image_shape)
     numbers = {"axis": found.axis} if hasattr(found, "axis") else {"axes": list(found.axes)}
     return Result(
-        found._asdict(), Pictures(images, names, list(rows)), numbers={"images": len(images), **numbers}
+        found._asdict(),
+        lambda: Pictures(images, names, list(rows)),
+        numbers={"images": len(images), **numbers},
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import digitvae
 from digitvae.cli.common import above_zero, add_common_arguments, from_zero, start_backend
+from digitvae.progress import progress_shown
 
 PICTURES = (".png", ".gif", ".webp", ".npz", "/")
 TABLES = (".csv", ".npz")
@@ -116,6 +117,7 @@ class Verb:
             parser.add_argument(
                 "--show-input", action="store_true", help="also write what the model sees, as OUT-input.png"
             )
+        parser.add_argument("--no-progress-bar", action="store_true", help="no progress on stderr")
         add_common_arguments(parser)
 
     def work(self, arguments: argparse.Namespace) -> None:
@@ -131,11 +133,13 @@ class Verb:
             base = Path(arguments.verb) if target is None else target.path
             shown = writers.check_target(str(base.with_name(f"{base.stem}-input.png")), (".png",))
         task = Task(arguments, digitvae.find_run(arguments.model))
-        result = self.find(task)
-        if target is not None:
-            writers.write(target, result, getattr(arguments, "fps", 1))
-        if shown is not None:
-            writers.write(shown, writers.Result({}, writers.Pictures(np.concatenate(task.seen), ())))
+        with progress_shown(not arguments.no_progress_bar):
+            result = self.find(task)
+            if target is not None:
+                writers.write(target, result, getattr(arguments, "fps", 1))
+            if shown is not None:
+                seen = np.concatenate(task.seen)
+                writers.write(shown, writers.Result({}, lambda: writers.Pictures(seen, ())))
         if arguments.json:
             found = {
                 "verb": arguments.verb,
@@ -144,6 +148,7 @@ class Verb:
                 "input": None if shown is None else str(shown.path),
                 "seed": arguments.seed,
                 **result.numbers,
+                **result.entries(),
                 "seconds": round(time.perf_counter() - began, 3),
             }
             print(json.dumps(found, indent=2))

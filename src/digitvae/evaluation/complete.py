@@ -11,7 +11,7 @@ from digitvae import metrics
 from digitvae.data import Dataset
 from digitvae.evaluation.annealing import annealed_likelihood
 from digitvae.evaluation.latents import measure_latents
-from digitvae.evaluation.likelihood import ImageBounds, image_bounds, progress_bar
+from digitvae.evaluation.likelihood import ImageBounds, image_bounds
 from digitvae.evaluation.protocols import (
     SCHEMA_VERSION,
     check_counts,
@@ -23,6 +23,7 @@ from digitvae.evaluation.refinement import refine_posteriors
 from digitvae.evaluation.samples import mixture_samples, score_samples
 from digitvae.markup import html_table
 from digitvae.model import VAE
+from digitvae.progress import progress_bar
 
 GENERATED = 10_000
 REFINED_IMAGES = 500

@@ -11,6 +11,7 @@ from digitvae import seeds
 from digitvae.codec import Codec
 from digitvae.latent.points import Floats, Images, as_latents, check_at_least
 from digitvae.latent.points import own_labels as _own_labels
+from digitvae.progress import progress_bar
 
 
 def restyle(
@@ -66,13 +67,15 @@ def classify(vae: Codec, images: Any, draws: int | None = None, seed: int = 0) -
     mean, log_scale = vae.encode_posterior(images)
     noises = seeds.stream(seed, "posterior")
     log_joint = np.full((len(mean), vae.labels), -np.inf)
-    for _ in range(draws):
-        noise = noises.standard_normal(mean.shape, "float32")
-        z = mean + np.exp(log_scale) * noise
-        # log q(z|x), but for a constant
-        log_q = -(noise**2 / 2 + log_scale).sum(axis=1)
-        # p(x, y) = E_q[p(x|z) p(z, y) / q(z|x)]
-        weight = vae.log_likelihood(images, z) - log_q
-        log_joint = np.logaddexp(log_joint, weight[:, None] + vae.log_joint(z))
+    with progress_bar(draws, "classifying", " draws") as bar:
+        for _ in range(draws):
+            noise = noises.standard_normal(mean.shape, "float32")
+            z = mean + np.exp(log_scale) * noise
+            # log q(z|x), but for a constant
+            log_q = -(noise**2 / 2 + log_scale).sum(axis=1)
+            # p(x, y) = E_q[p(x|z) p(z, y) / q(z|x)]
+            weight = vae.log_likelihood(images, z) - log_q
+            log_joint = np.logaddexp(log_joint, weight[:, None] + vae.log_joint(z))
+            bar.update()
     shares = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), "float32")
