@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitvae import writers
 from digitvae.config import ConfigError
 from digitvae.writers import FOLDER, Pictures, Result, Target, check_target, grid, pairs, write
 
@@ -91,6 +92,18 @@ def test_a_picture_shows_the_rows_it_is_given(tmp_path, images):
     height, width = shown.shape[:2]
     assert width / height == pytest.approx(3 * 13 / (2 * 9), rel=0.1)
     assert (shown[: height // 3, width // 2 :] == 255).all()
+
+
+def test_a_picture_of_very_many_images_does_not_grow_as_they_do(monkeypatch, blobs):
+    many = Pictures(blobs(3000), ())
+    whole = grid(many)
+    for zoom in (3, 2, 1):
+        monkeypatch.setattr(writers, "MOST_PIXELS", whole[..., 0].size * zoom**2 // 9)
+        smaller = grid(many)
+        assert smaller.shape == (whole.shape[0] * zoom // 3, whole.shape[1] * zoom // 3, 3)
+        np.testing.assert_array_equal(smaller[::zoom, ::zoom], whole[::3, ::3])
+    monkeypatch.setattr(writers, "MOST_PIXELS", 1)
+    np.testing.assert_array_equal(grid(many), smaller)
 
 
 def test_pairs_stand_one_above_the_other(images):

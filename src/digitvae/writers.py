@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 FOLDER = "/"
 _ANIMATIONS = (".gif", ".webp")
 _ACROSS = 10  # pairs of images side by side
+MOST_PIXELS = 2**26
+"""Of a picture: images are enlarged less where it would have more."""
 _DPI = 150  # pictures are as large as those that `figures` draws at this resolution
 
 
@@ -200,8 +202,10 @@ def _write_animation(path: Path, pictures: Pictures, frames_per_second: float) -
 
 
 def _enlarged(pixels: NDArray[np.uint8], dot: float) -> NDArray[np.uint8]:
-    zoom = max(1, math.floor(_DPI * dot + 0.5))
-    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    zoom = math.floor(_DPI * dot + 0.5)
+    while zoom > 1 and pixels.shape[0] * pixels.shape[1] * zoom**2 > MOST_PIXELS:
+        zoom -= 1
+    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1) if zoom > 1 else pixels
 
 
 def _image(pixels: NDArray[np.uint8]) -> Image.Image:
