@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 FOLDER = "/"
 _ANIMATIONS = (".gif", ".webp")
+_ENDINGS = (".png", *_ANIMATIONS, ".npz", ".csv")
 _ACROSS = 10  # pairs of images side by side
 MOST_PIXELS = 2**26
 """Of a picture: images are enlarged less where it would have more."""
@@ -89,6 +90,8 @@ def check_target(text: str, kinds: Sequence[str]) -> Target:
         OSError: the folder around it is missing or not writable, or it would replace something else.
     """
     path = Path(text)
+    if not text.strip() or path.name in _ENDINGS:
+        raise ConfigError(f"Expected an output with a name. Received: {text or 'nothing'}")
     kind = FOLDER if text.endswith("/") or not path.suffix else path.suffix.lower()
     if kind not in kinds:
         raise ConfigError(f"Expected an output that ends in {_listed(kinds)}. Received: {text}")

@@ -128,6 +128,28 @@ def test_latents_go_to_a_file_and_come_back(digitvae, plain, ending):
         np.testing.assert_array_equal(np.asarray(picture), vae.decode(latents)[1])
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["../a", "b"],
+        ["a/b", "c"],
+        ["..", "b"],
+        ["", "b"],
+        ["a", "a"],
+        ["a\n", "b"],
+        ["a" * 300, "b"],
+        [["a"], ["b"]],
+    ],
+)
+def test_names_that_no_file_can_have_become_numbers(digitvae, plain, tmp_path, names):
+    np.savez("z.npz", latents=np.zeros((2, 4)), names=names)
+    digitvae("decode", plain, "z.npz", "-o", "digits/")
+    usable = np.ndim(names) == 2
+    expected = ["a.png", "b.png"] if usable else ["00000.png", "00001.png"]
+    assert sorted(path.name for path in (tmp_path / "digits").iterdir()) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits", "z.npz"]
+
+
 def test_encode_can_draw_from_the_posterior(digitvae, plain):
     digitvae("encode", plain, "mnist:3-5", "--sample", "--seed", "4", "-o", "z.npz")
     expected = load_light(plain).encode(TEST[3:6], sample=True, seed=4)

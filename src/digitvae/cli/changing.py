@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from digitvae.cli.common import from_one
+from digitvae.cli.common import between
 from digitvae.cli.latents import columns, read_latents
 from digitvae.cli.verb import INPUTS, TABLES, Task, Verb, add_inputs, digits
 from digitvae.config import ConfigError
@@ -63,7 +63,7 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--steps",
-        type=from_one,
+        type=between(2, 1000),
         metavar="N",
         help="images from one to the next, both included (default: 10; with --matrix on each side, 8)",
     )
@@ -132,7 +132,9 @@ def _restyle(task: Task) -> Result:
     images, names = task.read(given.inputs)
     own = given.own * len(images) if given.own and len(given.own) == 1 else given.own
     if own is not None and len(own) != len(images):
-        raise ConfigError(f"Expected --own to have 1 or {len(images)} digits. Received: {len(own)}")
+        raise ConfigError(
+            f"Expected --own to have one digit, or one for each of {len(images)} images. Received: {len(own)}"
+        )
     vae = task.load()
 
     from digitvae.latent import restyle

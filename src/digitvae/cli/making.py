@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from digitvae.cli.common import above_zero, from_one, from_zero, list_of
+from digitvae.cli.common import above_zero, between, from_one, from_zero, list_of
 from digitvae.cli.latents import read_latents
 from digitvae.cli.verb import INPUTS, Task, Verb, add_label, add_pixels, digits
 from digitvae.config import ConfigError
@@ -14,17 +14,22 @@ if TYPE_CHECKING:
     from digitvae.writers import Result
 
 _ACROSS = 10
+MOST = 10_000_000
+"""Images at a time: all of them are in memory, 784 bytes each where they have 28x28 pixels."""
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", type=from_one, metavar="N", help="how many images (default: 100)")
+    parser.add_argument("-n", type=between(1, MOST), metavar="N", help="how many images (default: 100)")
     which = parser.add_mutually_exclusive_group()
     add_label(which, "all images show this digit")
     which.add_argument(
         "--digits", type=digits, metavar="DIGITS", help="a row for each of these: 0123456789, 0-9 or 3,12"
     )
     parser.add_argument(
-        "--per-digit", type=from_one, metavar="N", help=f"images of a row of --digits (default: {_ACROSS})"
+        "--per-digit",
+        type=between(1, 10_000),
+        metavar="N",
+        help=f"images of a row of --digits (default: {_ACROSS})",
     )
     parser.add_argument(
         "--temperature",
@@ -112,7 +117,7 @@ def _add_traverse(parser: argparse.ArgumentParser) -> None:
         help="how many latents without --dimensions (default: 10)",
     )
     parser.add_argument(
-        "--steps", type=from_one, default=11, metavar="N", help="values of a latent (default: 11)"
+        "--steps", type=between(2, 1000), default=11, metavar="N", help="values of a latent (default: 11)"
     )
 
 
@@ -158,7 +163,7 @@ def _add_manifold(parser: argparse.ArgumentParser) -> None:
         help="coordinates of the noise for rows and columns (default: those that change images most)",
     )
     parser.add_argument(
-        "--size", type=from_one, default=20, metavar="N", help="images on each side (default: 20)"
+        "--size", type=between(1, 1000), default=20, metavar="N", help="images on each side (default: 20)"
     )
 
 

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import digitvae
-from digitvae.cli.common import above_zero, add_common_arguments, from_zero, start_backend
+from digitvae.cli.common import add_common_arguments, between, from_zero, start_backend
 from digitvae.progress import progress_shown
 
 PICTURES = (".png", ".gif", ".webp", ".npz", "/")
 TABLES = (".csv", ".npz")
+MOST_DIGITS = 1000
 INPUTS = "files or photos, folders, .npy, .npz or IDX files, or test digits as mnist:17 or mnist:20-29"
 _FORMS = {
     ".png": "a picture",
@@ -100,10 +101,10 @@ class Verb:
         if ".gif" in self.kinds:
             parser.add_argument(
                 "--fps",
-                type=above_zero,
+                type=between(0.1, 100, float),
                 default=10,
                 metavar="N",
-                help="pictures per second of an animation (default: 10)",
+                help="pictures per second of an animation, from 0.1 to 100 (default: 10)",
             )
         parser.add_argument(
             "--seed", type=from_zero, default=0, metavar="NUMBER", help="seed of all noise (default: 0)"
@@ -185,12 +186,12 @@ def digits(text: str) -> list[int]:
     first, dash, last = text.partition("-")
     try:
         if dash:
-            found = list(range(int(first), int(last) + 1))
+            found = list(range(int(first), min(int(last), int(first) + MOST_DIGITS) + 1))
         else:
             found = [int(part) for part in (text.split(",") if "," in text else text)]
     except ValueError:
         found = []
-    if not found or min(found) < 0:
+    if not 0 < len(found) <= MOST_DIGITS or min(found) < 0:
         raise argparse.ArgumentTypeError(
             f"Expected digits such as 0123456789, 0-9 or 3,12. Received: {text or 'nothing'}"
         )
