@@ -353,8 +353,11 @@ class Codec(abc.ABC):
 
     def _mapped(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> npt.NDArray[np.float32]:
         """Apply a function of tensors to the rows of arrays, a batch at a time."""
-        out = None
         first, *others = arrays
+        out: Any = None
+        if not len(first):
+            # Only the function knows the shape of its rows.
+            return self._run(function, *(np.zeros((1, *a.shape[1:]), "float32") for a in arrays))[:0]
         batches = zip(
             padded_batches(first, 4096, "prior"), *(padded_batches(a, 4096) for a in others), strict=True
         )
@@ -363,7 +366,7 @@ class Codec(abc.ABC):
             if out is None:
                 out = np.empty((len(first), *found.shape[1:]), "float32")
             out[rows] = found[: rows.stop - rows.start]
-        return np.empty_like(first) if out is None else out
+        return out
 
     def _checked_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
         latents = np.asarray(latents, "float32")

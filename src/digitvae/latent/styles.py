@@ -65,11 +65,11 @@ def classify(vae: Codec, images: Any, draws: int | None = None, seed: int = 0) -
         return vae.label_probabilities(vae.encode(images))
     check_at_least(1, draws=draws)
     mean, log_scale = vae.encode_posterior(images)
-    noises = seeds.stream(seed, "posterior")
     log_joint = np.full((len(mean), vae.labels), -np.inf)
     with progress_bar(draws, "classifying", " draws") as bar:
-        for _ in range(draws):
-            noise = noises.standard_normal(mean.shape, "float32")
+        for draw in range(draws):
+            # Of a stream of its own, so that the first images get the same whatever comes after them.
+            noise = seeds.stream(seed, "posterior", draw).standard_normal(mean.shape, "float32")
             z = mean + np.exp(log_scale) * noise
             # log q(z|x), but for a constant
             log_q = -(noise**2 / 2 + log_scale).sum(axis=1)
