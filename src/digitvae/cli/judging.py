@@ -59,12 +59,15 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 def _score(task: Task) -> Result:
     images, names = task.read(task.arguments.inputs)
+    # Unusual means: among images like those of training, of which validation images are not in it.
+    dataset = _own_data(task)
+    reference = digitvae.split_validation(dataset.train_images, None)[1].images
     vae = task.load(light=False)
 
     from digitvae.scoring import score
     from digitvae.writers import Result
 
-    scores = score(vae, images, task.arguments.draws, task.arguments.seed)._asdict()
+    scores = score(vae, images, task.arguments.draws, task.arguments.seed, reference)._asdict()
     return Result(
         {**scores, "names": names},
         table={"name": names, **scores},
@@ -75,6 +78,13 @@ def _score(task: Task) -> Result:
             ]
         },
     )
+
+
+def _own_data(task: Task) -> digitvae.Dataset:
+    """Load the data that the model was trained on."""
+    dataset = digitvae.load_dataset(task.run.config.data)
+    task.run.check_data(dataset)
+    return dataset
 
 
 def _add_neighbours(parser: argparse.ArgumentParser) -> None:
@@ -91,8 +101,7 @@ def _add_neighbours(parser: argparse.ArgumentParser) -> None:
 def _neighbours(task: Task) -> Result:
     given = task.arguments
     images, names = task.read(given.inputs)
-    dataset = digitvae.load_dataset(task.run.config.data)
-    task.run.check_data(dataset)
+    dataset = _own_data(task)
     # To encode all training images takes NumPy minutes.
     vae = task.load(light=given.space == "pixels")
 
