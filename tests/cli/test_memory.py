@@ -14,7 +14,6 @@ code = main()
 status = pathlib.Path("/proc/self/status").read_text()
 print(code, re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
 """
-# Bytes for an image of 784: what was found and less than one image more, so that another copy would be seen.
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").is_file(), reason="the peak is read as Linux tells it")
@@ -30,6 +29,7 @@ print(code, re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
 def test_memory_for_each_image(python, labelled, tmp_path, arguments, most):
+    # Bytes for an image of 784: what was measured and less than an image more, so that another copy is seen.
     peaks = []
     for count in (10_000, 40_000):
         np.save(tmp_path / "images.npy", np.zeros((count, 28, 28), "uint8"))
