@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import time
@@ -21,6 +20,7 @@ import numpy as np
 import digitvae
 from digitvae.data import fixed_bits
 from digitvae.evaluation.likelihood import DECODES_AT_ONCE, image_bounds
+from digitvae.machine import usable_cores
 
 
 def main() -> None:
@@ -57,13 +57,12 @@ def main() -> None:
         )
     medians = {name: statistics.median(values) for name, values in rates.items()}
     share = statistics.median(b / a for a, b in zip(rates["decoder"], rates["likelihood"], strict=True))
+    cores = usable_cores()
     if options.json:
-        result = {**rates, "share": share, "images": options.images, "k": options.k, "cpus": os.cpu_count()}
+        result = {**rates, "share": share, "images": options.images, "k": options.k, "cores": cores}
         print(json.dumps(result, indent=2))
         return
-    print(
-        f"{options.images:,} images, k={options.k}, medians of {options.rounds} rounds, {os.cpu_count()} CPUs"
-    )
+    print(f"{options.images:,} images, k={options.k}, medians of {options.rounds} rounds, {cores} cores")
     print(f"  decoder alone          {medians['decoder']:9,.0f} decodes/s")
     print(f"  likelihood evaluation  {medians['likelihood']:9,.0f} decodes/s, {share:.0%} of it")
 

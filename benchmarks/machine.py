@@ -25,7 +25,7 @@ import processors
 
 from digitvae.cli.common import start_backend
 from digitvae.files import written_whole
-from digitvae.machine import usable_cores
+from digitvae.machine import tensorflow_bfloat16, usable_cores
 from digitvae.speed import steps_per_execution
 from digitvae.speed.process import tuned_for_training
 
@@ -126,14 +126,16 @@ def gemm(size: int, products: int) -> dict[str, dict[str, float]]:
         products: how many rounds are timed; the first one is not.
 
     Returns:
-        For float32 and bfloat16, `size` and the median rate of all cores together in `gflops`.
+        For float32, and for bfloat16 where TensorFlow has products in it, `size` and the median rate of all
+        cores together in `gflops`.
     """
     import tensorflow as tf
 
     cores = facts()["cores"]
     rates: dict[str, dict[str, float]] = {}
+    dtypes = ["float32"] if tensorflow_bfloat16() == "fatal" else ["float32", "bfloat16"]
     with ThreadPoolExecutor(cores) as pool:
-        for dtype in ("float32", "bfloat16"):
+        for dtype in dtypes:
             matrices = [tf.cast(tf.random.normal((size, size), seed=i), dtype) for i in range(cores)]
             seconds = _timed(partial(_squares, pool, matrices), products)
             rates[dtype] = {"size": size, "gflops": cores * 2 * size**3 / seconds / 1e9}

@@ -51,6 +51,17 @@ def test_a_file_is_replaced_and_readable_as_any_other(tmp_path):
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(plain.stat().st_mode)
 
 
+def test_a_new_file_replaces_none(tmp_path):
+    path = tmp_path / "a.json"
+    with written_whole(path, new=True) as temporary:
+        temporary.write_text("first")
+    for _ in range(2):
+        with pytest.raises(FileExistsError), written_whole(path, new=True) as temporary:
+            temporary.write_text("second")
+    assert path.read_text() == "first"
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
 def test_folders_that_are_missing_or_files_are_errors(tmp_path):
     (tmp_path / "file").write_text("")
     for folder in ("absent", "file"):

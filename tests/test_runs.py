@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import json
 import os
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from digitvae import runs
+from digitvae import files, runs
 from digitvae.config import Config
 from digitvae.runs import Run, find_run, load
 
@@ -56,33 +57,88 @@ def test_new_runs_get_names_of_their_own(tmp_path, monkeypatch):
     assert all(folder.parent.name == "runs" and "classic" in folder.name for folder in folders)
 
 
-def create_overtaken(monkeypatch, call, folder=None):
-    """Creates a run, and another one just before the first makes its first, or second, folder."""
-    folders, others, mkdir = [], [], Path.mkdir
+def create_overtaken(monkeypatch, moment, folder=None):
+    """Creates a run, and another one just before the first makes its folder, or its config.json."""
+    others, place = [], files if moment == "file" else Path
+    name = "_put_first" if moment == "file" else "mkdir"
+    original = getattr(place, name)
 
-    def late(path, *arguments, **options):
-        folders.append(path)
-        if len(folders) == call:
-            others.append(Run.create(Config(seed=1), (9, 13), "", folder))
-        mkdir(path, *arguments, **options)
+    def late(*arguments, **options):
+        monkeypatch.setattr(place, name, original)
+        others.append(Run.create(Config(seed=1), (9, 13), "", folder))
+        original(*arguments, **options)
 
-    monkeypatch.setattr(Path, "mkdir", late)
+    monkeypatch.setattr(place, name, late)
+    if moment == "file":
+        # What the first has begun to write is not there yet when the other looks at the folder.
+        monkeypatch.setattr(runs, "leftovers", lambda path: list(path.parent.glob(".config-*")))
     return [Run.create(Config(seed=2), (9, 13), "", folder), *others]
 
 
-@pytest.mark.parametrize("call", [1, 2])
-def test_two_runs_of_one_second_get_two_folders(tmp_path, monkeypatch, call):
+@pytest.mark.parametrize("moment", ["folder", "file"])
+def test_two_runs_of_one_second_get_two_folders(tmp_path, monkeypatch, moment):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    made = create_overtaken(monkeypatch, call)
+    made = create_overtaken(monkeypatch, moment)
     assert [Run.open(run.folder).config.seed for run in made] == [2, 1]
+    assert [sorted(os.listdir(run.folder)) for run in made] == [["config.json"]] * 2
 
 
-@pytest.mark.parametrize("call", [1, 2])
-def test_of_two_who_take_an_empty_folder_one_is_refused(tmp_path, monkeypatch, call):
+@pytest.mark.parametrize("links", [True, False])
+@pytest.mark.parametrize("moment", ["folder", "file"])
+def test_of_two_who_take_an_empty_folder_one_is_refused(tmp_path, monkeypatch, moment, links):
+    if not links:
+        monkeypatch.setattr(os, "link", refused)
     with pytest.raises(FileExistsError, match="Expected a new or empty folder"):
-        create_overtaken(monkeypatch, call, tmp_path)
+        create_overtaken(monkeypatch, moment, tmp_path)
     assert Run.open(tmp_path).config.seed == 1
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def refused(*_):
+    """A disk without hard links."""
+    raise PermissionError(errno.EPERM, "Operation not permitted")
+
+
+def test_of_many_processes_one_gets_the_folder(tmp_path, environment):
+    code = "import sys; from digitvae.runs import Run, Config\n"
+    code += "print('ready', flush=True); sys.stdin.readline()\n"
+    code += "Run.create(Config(seed=int(sys.argv[1])), (9, 13), '', 'run'); print('mine')"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code, str(seed)], cwd=tmp_path, env=environment, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )
+        for seed in range(6)
+    ]  # fmt: skip
+    for process in started:
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    outputs = [process.communicate() for process in started]
+    (winner,) = [seed for seed, (out, _) in enumerate(outputs) if out == "mine\n"]
+    assert Run.open(tmp_path / "run").config.seed == winner
+    assert all("Expected a new or empty folder" in err for out, err in outputs if not out)
+
+
+@pytest.mark.parametrize("moment", ["mkdir", "disk_usage", "fsync", "link"])
+def test_what_a_killed_process_left_of_a_new_run_hinders_nobody(tmp_path, environment, moment):
+    code = "import os, pathlib, shutil, sys; from digitvae.runs import Run, Config\n"
+    owner = {"mkdir": "pathlib.Path", "disk_usage": "shutil"}.get(moment, "os")
+    code += f"original = {owner}.{moment}\n"
+    code += "def last(*arguments, **options):\n    original(*arguments, **options); os.kill(os.getpid(), 9)\n"
+    code += f"{owner}.{moment} = last\nRun.create(Config(seed=1), (9, 13), '', 'run')"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=False)
+    assert done.returncode == -9
+    folder = tmp_path / "run"
+    if moment == "link":  # it is a run already
+        assert Run.open(folder).config.seed == 1
+        return
+    assert len(os.listdir(folder)) == (moment == "fsync")
+    Run.check_free(folder)
+    assert Run.create(Config(seed=2), (9, 13), "", folder).folder == folder
+    assert os.listdir(folder) == ["config.json"]
 
 
 @pytest.fixture

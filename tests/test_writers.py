@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from digitvae import writers
 from digitvae.config import ConfigError
 from digitvae.writers import FOLDER, Pictures, Result, Target, check_target, grid, pairs, write
 
@@ -83,7 +84,7 @@ def test_a_table_keeps_every_digit_of_its_numbers(tmp_path):
 
 def test_a_picture_shows_the_rows_it_is_given(tmp_path, images):
     target = check_target(str(tmp_path / "a.png"), ALL)
-    write(target, Result({}, Pictures(images, (), [images[:1], images[1:4]])))
+    write(target, Result({}, lambda: Pictures(images, (), [images[:1], images[1:4]])))
     with Image.open(target.path) as picture:
         shown = np.asarray(picture)
     np.testing.assert_array_equal(shown, grid(Pictures(images, (), [images[:1], images[1:4]])))
@@ -91,6 +92,18 @@ def test_a_picture_shows_the_rows_it_is_given(tmp_path, images):
     height, width = shown.shape[:2]
     assert width / height == pytest.approx(3 * 13 / (2 * 9), rel=0.1)
     assert (shown[: height // 3, width // 2 :] == 255).all()
+
+
+def test_a_picture_of_very_many_images_does_not_grow_as_they_do(monkeypatch, blobs):
+    many = Pictures(blobs(3000), ())
+    whole = grid(many)
+    for zoom in (3, 2, 1):
+        monkeypatch.setattr(writers, "MOST_PIXELS", whole[..., 0].size * zoom**2 // 9)
+        smaller = grid(many)
+        assert smaller.shape == (whole.shape[0] * zoom // 3, whole.shape[1] * zoom // 3, 3)
+        np.testing.assert_array_equal(smaller[::zoom, ::zoom], whole[::3, ::3])
+    monkeypatch.setattr(writers, "MOST_PIXELS", 1)
+    np.testing.assert_array_equal(grid(many), smaller)
 
 
 def test_pairs_stand_one_above_the_other(images):
@@ -106,7 +119,7 @@ def test_pairs_stand_one_above_the_other(images):
 def test_frames_may_have_several_tiles(tmp_path, images, ending):
     target = check_target(str(tmp_path / f"a.{ending}"), ALL)
     frames = np.stack([images[:2], images[1:3], images[2:4]])
-    write(target, Result({}, Pictures(images, (), frames=frames)), frames_per_second=20)
+    write(target, Result({}, lambda: Pictures(images, (), frames=frames)), frames_per_second=20)
     with Image.open(target.path) as picture:
         assert (picture.n_frames, picture.info["loop"]) == (3, 0)
         for i, tiles in enumerate(frames):
@@ -122,7 +135,7 @@ def test_frames_may_have_several_tiles(tmp_path, images, ending):
 def test_a_folder_must_have_a_name_for_each_image(tmp_path, images):
     target = check_target(str(tmp_path / "new"), ALL)
     with pytest.raises(ValueError, match="shorter"):
-        write(target, Result({}, Pictures(images, ["a", "b"])))
+        write(target, Result({}, lambda: Pictures(images, ["a", "b"])))
     assert inside(tmp_path) == []
-    write(target, Result({}, Pictures(images, "abcde")))
+    write(target, Result({}, lambda: Pictures(images, "abcde")))
     assert inside(target.path) == [f"{name}.png" for name in "abcde"]

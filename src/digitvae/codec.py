@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from digitvae import seeds
 from digitvae.distributions import Distribution, LabelledFlow, Likelihood, Tensor
+from digitvae.markup import html_table
 from digitvae.rows import checked_images, label_weights, padded_batches
 
 
@@ -25,12 +26,14 @@ class Codec(abc.ABC):
         latent_dim: size of the code.
         labels: number of labels on which the prior depends, 0 for none.
         likelihood: class of p(x|z).
+        prior_name: class of p(z).
     """
 
     image_shape: tuple[int, int]
     latent_dim: int
     labels: int
     likelihood: type[Likelihood]
+    prior_name: str
 
     # What computes.
 
@@ -92,7 +95,7 @@ class Codec(abc.ABC):
         """
         images = checked_images(images, self.image_shape)
         outputs = np.empty((len(images), 2 * self.latent_dim), "float32")
-        for rows, batch in padded_batches(images, batch_size):
+        for rows, batch in padded_batches(images, batch_size, "encoding"):
             values = self._encoded(batch.astype(np.float32) / np.float32(255))
             outputs[rows] = values[: rows.stop - rows.start]
         mean, log_scale = (np.ascontiguousarray(part) for part in np.split(outputs, 2, axis=1))
@@ -124,7 +127,7 @@ class Codec(abc.ABC):
         latents = self._checked_latents(latents)
         images = np.empty((len(latents), *self.image_shape), "uint8")
         uniforms = seeds.stream(seed, "pixels")
-        for rows, batch in padded_batches(latents, batch_size):
+        for rows, batch in padded_batches(latents, batch_size, "decoding"):
             count = rows.stop - rows.start
             params = self._decoded(batch)[:count]
             if pixels == "mean":
@@ -261,8 +264,8 @@ class Codec(abc.ABC):
                 f"Expected a code for each image. Received: {len(images)} images, {len(latents)} codes"
             )
         found = np.empty(len(images), "float32")
-        batches = zip(padded_batches(images, batch_size), padded_batches(latents, batch_size), strict=True)
-        for (rows, x), (_, z) in batches:
+        seen = padded_batches(images, batch_size, "likelihoods")
+        for (rows, x), (_, z) in zip(seen, padded_batches(latents, batch_size), strict=True):
             values = self._run(
                 lambda p, x: self.likelihood(p).log_prob(x), self._decoded(z), x.astype("float32") / 255
             )
@@ -325,6 +328,18 @@ class Codec(abc.ABC):
         self.check_labelled()
         return [label_weights(labels, self.labels, len(rows))]
 
+    def _repr_html_(self) -> str:
+        """Say in a notebook what the model is."""
+        height, width = self.image_shape
+        facts = {
+            "images": f"{height} x {width} pixels",
+            "latents": self.latent_dim,
+            "labels": self.labels or "none",
+            "p(z)": self.prior_name,
+            "p(x|z)": self.likelihood.__name__,
+        }
+        return html_table(type(self).__name__, facts.items())
+
     def check_labelled(self) -> None:
         """Refuse what needs labels.
 
@@ -338,13 +353,20 @@ class Codec(abc.ABC):
 
     def _mapped(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> npt.NDArray[np.float32]:
         """Apply a function of tensors to the rows of arrays, a batch at a time."""
-        out = None
-        for (rows, first), *others in zip(*(padded_batches(a, 4096) for a in arrays), strict=True):
-            found = self._run(function, first, *(values for _, values in others))
+        first, *others = arrays
+        out: Any = None
+        if not len(first):
+            # Only the function knows the shape of its rows.
+            return self._run(function, *(np.zeros((1, *a.shape[1:]), "float32") for a in arrays))[:0]
+        batches = zip(
+            padded_batches(first, 4096, "prior"), *(padded_batches(a, 4096) for a in others), strict=True
+        )
+        for (rows, values), *further in batches:
+            found = self._run(function, values, *(part for _, part in further))
             if out is None:
-                out = np.empty((len(arrays[0]), *found.shape[1:]), "float32")
+                out = np.empty((len(first), *found.shape[1:]), "float32")
             out[rows] = found[: rows.stop - rows.start]
-        return np.empty_like(arrays[0]) if out is None else out
+        return out
 
     def _checked_latents(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
         latents = np.asarray(latents, "float32")

@@ -22,19 +22,21 @@ class DiskFull(OSError):
 
 
 @contextmanager
-def written_whole(path: str | Path, size: int = 0) -> Iterator[Path]:
+def written_whole(path: str | Path, size: int = 0, new: bool = False) -> Iterator[Path]:
     """Give a temporary path to write to, and put the file in place when the block ends well.
 
     Args:
         path: where the file shall be; its folder must exist. Temporary files that killed writers of the same
             file left there are removed.
         size: bytes that the file will have at least, where this is known; `DiskFull` says it.
+        new: replace nothing; of several processes that write the file at once one succeeds.
 
     Yields:
         A path in the same folder with the same suffix. It is gone when the block raises.
 
     Raises:
         DiskFull: there is no room for the file.
+        FileExistsError: there is one already, with `new`.
         OSError: the folder is missing or not writable.
     """
     path = Path(path)
@@ -47,7 +49,10 @@ def written_whole(path: str | Path, size: int = 0) -> Iterator[Path]:
         # Windows flushes only through a handle that may write.
         with temporary.open("r+b") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if new:
+            _put_first(temporary, path)
+        else:
+            temporary.replace(path)
     except BaseException as error:
         needed = max([size, *(file.stat().st_size for file in (path, temporary) if file.is_file())])
         temporary.unlink(missing_ok=True)
@@ -102,6 +107,20 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
         raise
 
 
+def _put_first(temporary: Path, path: Path) -> None:
+    """Give a file its name, unless another one has it."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A disk without hard links: the name is taken first, in two steps that no other process can mix.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        temporary.replace(path)
+    else:
+        temporary.unlink()
+
+
 def _temporary(path: Path) -> Path:
     return path.with_name(f".{path.stem}-{platform.node()}-{os.getpid()}-{secrets.token_hex(4)}{path.suffix}")
 
@@ -116,17 +135,25 @@ def _explain(error: BaseException, path: Path, needed: int) -> None:
         ) from error
 
 
-def _clear_stale(path: Path) -> None:
-    """Remove the temporary files and folders that processes of this machine left when they were killed."""
+def leftovers(path: Path) -> list[Path]:
+    """Return the temporary files and folders that killed writers of a file left, those of this machine.
+
+    Raises:
+        OSError: the folder of the file is missing or cannot be read.
+    """
     stem, host, suffix = map(re.escape, (path.stem, platform.node(), path.suffix))
-    for entry in path.parent.iterdir():
-        match = re.fullmatch(rf"\.{stem}-{host}-(\d+)-[0-9a-f]{{8}}{suffix}", entry.name)
-        if match and not _lives(int(match[1])):
-            with suppress(OSError):
-                if entry.is_dir():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+    pattern = re.compile(rf"\.{stem}-{host}-(\d+)-[0-9a-f]{{8}}{suffix}")
+    matches = [(entry, pattern.fullmatch(entry.name)) for entry in path.parent.iterdir()]
+    return [entry for entry, match in matches if match and not _lives(int(match[1]))]
+
+
+def _clear_stale(path: Path) -> None:
+    for entry in leftovers(path):
+        with suppress(OSError):
+            if entry.is_dir():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
 
 
 def _lives(process: int) -> bool:

@@ -80,6 +80,7 @@ class VAE(Codec, keras.Model):
         self.image_shape: tuple[int, int] = tuple(encoder.input_shape[1:])
         self.latent_dim: int = decoder.input_shape[1]
         self.labels: int = prior.labels
+        self.prior_name = type(prior).__name__
         self.seed_generator = keras.random.SeedGenerator(seeds.integer(seed, "training"))
         self.means = {name: keras.metrics.Mean(name=name) for name in METRICS}
         # Training steps done, for objectives that change with them.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from digitvae.data import as_images
+from digitvae.progress import progress_bar
 
 
 def checked_images(images: Any, image_shape: tuple[int, int]) -> np.ndarray:
@@ -57,12 +59,13 @@ def label_weights(labels: Any, count: int, rows: int) -> np.ndarray:
     return labels.astype("float32")
 
 
-def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.ndarray]]:
+def padded_batches(values: np.ndarray, size: int, doing: str = "") -> Iterator[tuple[slice, np.ndarray]]:
     """Cut into batches of one shape, the last one padded, so that functions compile once.
 
     Args:
         values: (n, ...).
         size: rows of a batch; fewer where there are few values.
+        doing: what a progress bar says of it, inside of `progress_shown`; nothing for no bar.
 
     Yields:
         Which rows a batch holds, and the batch.
@@ -74,7 +77,10 @@ def padded_batches(values: np.ndarray, size: int) -> Iterator[tuple[slice, np.nd
         raise ValueError(f"Expected batch_size to be at least 1. Received: batch_size={size}")
     # Few shapes, so that few functions are compiled, yet one image does not cost as much as a full batch.
     size = min(size, next((small for small in (1, 16) if len(values) <= small), size))
-    for start in range(0, len(values), size):
-        batch = values[start : start + size]
-        padding = [(0, size - len(batch))] + [(0, 0)] * (values.ndim - 1)
-        yield slice(start, start + len(batch)), np.pad(batch, padding) if len(batch) < size else batch
+    with progress_bar(len(values), doing, " rows") if doing else nullcontext() as bar:
+        for start in range(0, len(values), size):
+            batch = values[start : start + size]
+            padding = [(0, size - len(batch))] + [(0, 0)] * (values.ndim - 1)
+            yield slice(start, start + len(batch)), np.pad(batch, padding) if len(batch) < size else batch
+            if bar is not None:
+                bar.update(len(batch))

@@ -8,6 +8,7 @@ import math
 import platform
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import datetime
 from importlib import metadata
 from itertools import count
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from digitvae.config import Config
-from digitvae.files import read_json, written_whole
+from digitvae.files import leftovers, read_json, written_whole
+from digitvae.markup import html_table
 
 if TYPE_CHECKING:
     from digitvae.data import Dataset
@@ -29,6 +31,7 @@ SHIPPED = Path(__file__).parent / "models"
 """Folders of trained models that come with the package: runs without a checkpoint."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
+_CONFIG = "config.json"
 _TAKEN = "Expected a new or empty folder, or --resume to go on with it. Received: {}"
 VERSIONED = ("digitvae", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch", "numpy")
 
@@ -50,15 +53,30 @@ class Run:
     def __str__(self) -> str:
         return f"./{self.folder}" if str(self.folder) in _names() else str(self.folder)
 
+    def _repr_html_(self) -> str:
+        """Say in a notebook what was trained."""
+        height, width = self.image_shape
+        facts = {
+            "recipe": self.config.recipe,
+            "data": f"{self.config.data}, {height} x {width} pixels",
+            "epochs": self.config.epochs,
+            "seed": self.config.seed,
+        }
+        return html_table(f"Run {self}", facts.items())
+
     @staticmethod
     def check_free(folder: str | Path) -> None:
         """Refuse a folder that cannot become a new run.
+
+        What a process left that was killed before it had made a run there does not count.
 
         Raises:
             FileExistsError: it holds something already.
         """
         folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        if not folder.exists():
+            return
+        if not folder.is_dir() or set(folder.iterdir()) - set(leftovers(folder / _CONFIG)):
             raise FileExistsError(_TAKEN.format(folder))
 
     @classmethod
@@ -77,33 +95,22 @@ class Run:
             FileExistsError: the folder holds something already.
             OSError: the folder cannot be made or written, or the disk is nearly full.
         """
+        stored = {
+            "config": config.to_dict(),
+            "image_shape": list(image_shape),
+            "data_sha256": data_sha256,
+            "versions": _versions(),
+            "created": datetime.now().astimezone().isoformat(timespec="seconds"),
+        }
         try:
-            chosen, new = _claim([Path(folder)] if folder is not None else _names_for(config.recipe))
-            run = cls(chosen, config, image_shape, data_sha256)
-            try:
-                free = shutil.disk_usage(chosen).free
-                if free < LEAST_FREE_BYTES:
-                    raise OSError(f"{free / 1e6:.0f} MB free, {LEAST_FREE_BYTES / 1e6:.0f} MB needed")
-                stored = {
-                    "config": config.to_dict(),
-                    "image_shape": list(image_shape),
-                    "data_sha256": data_sha256,
-                    "versions": _versions(),
-                    "created": datetime.now().astimezone().isoformat(timespec="seconds"),
-                }
-                run.write_json("config.json", stored)
-            except BaseException:
-                run._checkpoint.parent.rmdir()
-                if new:
-                    chosen.rmdir()
-                raise
+            chosen = _claim([Path(folder)] if folder is not None else _names_for(config.recipe), stored)
         except FileExistsError:
             raise
         except OSError as error:
             raise OSError(
                 f"Expected a folder for the run that can be written. Received: {folder or RUNS} ({error})"
             ) from error
-        return run
+        return cls(chosen, config, image_shape, data_sha256)
 
     @classmethod
     def open(cls, folder: str | Path) -> Run:
@@ -120,7 +127,7 @@ class Run:
                 f"Received: {folder} (no such folder)"
             )
         try:
-            stored = read_json(folder / "config.json")
+            stored = read_json(folder / _CONFIG)
             config, (height, width) = Config.from_dict(stored["config"]), stored["image_shape"]
             return cls(folder, config, (height, width), stored["data_sha256"])
         except FileNotFoundError:
@@ -129,7 +136,7 @@ class Run:
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(
-                f"Expected a readable config.json. Received: {folder / 'config.json'} ({error})"
+                f"Expected a readable config.json. Received: {folder / _CONFIG} ({error})"
             ) from error
 
     def has_checkpoint(self) -> bool:
@@ -168,7 +175,7 @@ class Run:
         """Write a JSON file into the run folder and return its path."""
         path = self.folder / name
         with written_whole(path) as temporary:
-            temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+            _dump(value, temporary)
         return path
 
     def history(self) -> dict[str, list[float]]:
@@ -241,6 +248,7 @@ class Run:
         import keras
 
         arrays = {f"variable_{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(variables)}
+        self._checkpoint.parent.mkdir(exist_ok=True)
         with written_whole(self._checkpoint, sum(array.nbytes for array in arrays.values())) as temporary:
             np.savez(temporary, epoch=np.int64(epoch), **arrays)
 
@@ -283,7 +291,7 @@ def find_run(name: str | Path) -> Run:
     if isinstance(name, Path) or name not in _names():
         return Run.open(name)
     shipped = SHIPPED / name
-    if (Path(name) / "config.json").exists():
+    if (Path(name) / _CONFIG).exists():
         other = "the newest run in runs/" if name == "latest" else f"the shipped model, {shipped}"
         raise ValueError(
             f"Expected ./{name} for the run folder here, or the path of {other}. "
@@ -320,7 +328,7 @@ def load_light(name: str | Path) -> LightVAE:
 
 def shipped_models() -> list[str]:
     """Return the names of the trained models that come with the package."""
-    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
+    return sorted(path.parent.name for path in SHIPPED.glob(f"*/{_CONFIG}"))
 
 
 def _names() -> list[str]:
@@ -333,26 +341,41 @@ def _names_for(recipe: str) -> Iterator[Path]:
     return (RUNS / (stem if i == 1 else f"{stem}-{i}") for i in count(1))
 
 
-def _claim(folders: Iterable[Path]) -> tuple[Path, bool]:
-    """Take the first of these folders that is new or empty, and tell whether it is new."""
+def _claim(folders: Iterable[Path], stored: dict[str, Any]) -> Path:
+    """Make the first of these folders that is new or empty a run, by writing its `config.json`."""
     for folder in folders:
         new = not folder.exists()
         try:
             Run.check_free(folder)
             folder.mkdir(parents=True, exist_ok=True)
-            # Several processes may have come here with this folder: only one of them can make this one.
-            (folder / "checkpoint").mkdir()
+            try:
+                free = shutil.disk_usage(folder).free
+                if free < LEAST_FREE_BYTES:
+                    raise OSError(f"{free / 1e6:.0f} MB free, {LEAST_FREE_BYTES / 1e6:.0f} MB needed")
+                # Several processes may have come here with this folder: only one of them can make this file.
+                with written_whole(folder / _CONFIG, new=True) as temporary:
+                    _dump(stored, temporary)
+            except BaseException:
+                if new:
+                    # Unless it is another's by now.
+                    with suppress(OSError):
+                        folder.rmdir()
+                raise
         except FileExistsError:
             continue
-        return folder, new
+        return folder
     raise FileExistsError(_TAKEN.format(folder))
 
 
+def _dump(value: Any, path: Path) -> None:
+    path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
 def _latest() -> Path:
-    candidates = [path.parent for path in RUNS.glob("*/config.json")]
+    candidates = [path.parent for path in RUNS.glob(f"*/{_CONFIG}")]
     if not candidates:
         raise FileNotFoundError(f"Expected a run in {RUNS}/ for latest. Received: none there")
-    return max(candidates, key=lambda folder: (folder / "config.json").stat().st_mtime)
+    return max(candidates, key=lambda folder: (folder / _CONFIG).stat().st_mtime)
 
 
 def _versions() -> dict[str, str]:

@@ -12,12 +12,17 @@ from scipy.ndimage import uniform_filter
 from digitvae.data import fixed_bits, load_dataset, split_validation
 from digitvae.evaluation.likelihood import image_bounds, pixels
 from digitvae.evaluation.protocols import check_counts
+from digitvae.markup import html_table
 from digitvae.metrics import mse_per_image
 from digitvae.model import VAE
 from digitvae.rows import checked_images, padded_batches
 
 WINDOW = 5
 """Side of the neighbourhoods that are searched for the worst explained one, in pixels."""
+
+
+SHOWN = 10
+"""Images of which a notebook shows the scores."""
 
 
 class Scores(NamedTuple):
@@ -33,6 +38,12 @@ class Scores(NamedTuple):
     """How unusual the code or the worst explained neighbourhood is, in deviations of the reference."""
     percentile: npt.NDArray[np.float64]
     """Share of the reference images with a lower anomaly, 0 to 100."""
+
+    def _repr_html_(self) -> str:
+        """Show the first images in a notebook."""
+        rows = zip(*(part[:SHOWN] for part in self), strict=True)
+        numbered = ([i, *(f"{value:.4g}" for value in row)] for i, row in enumerate(rows))
+        return html_table(f"Scores of {len(self.nll):,} images", numbered, ["image", *self._fields])
 
 
 def score(vae: VAE, images: Any, draws: int = 50, seed: int = 0, reference: Any = None) -> Scores:
@@ -102,7 +113,7 @@ def _modelled(vae: VAE, images: np.ndarray) -> np.ndarray:
 def _surprises(vae: VAE, images: np.ndarray) -> npt.NDArray[np.float64]:
     """Return -log p(z) at the posterior mean z and the largest of a window of -log p(x|z), (2, n), nats."""
     found = np.empty((2, len(images)))
-    for rows, batch in padded_batches(vae.encode(images), 256):
+    for rows, batch in padded_batches(vae.encode(images), 256, "surprises"):
         count = rows.stop - rows.start
         prior = vae.prior.distribution(vae.posterior)
         found[0, rows] = -ops.convert_to_numpy(prior.log_prob(ops.convert_to_tensor(batch)))[:count]

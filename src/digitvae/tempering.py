@@ -28,6 +28,7 @@ from digitvae.evaluation.annealing import (
 from digitvae.evaluation.gradients import value_and_gradient
 from digitvae.evaluation.likelihood import even_batch_size, padded
 from digitvae.model import VAE
+from digitvae.progress import progress_bar
 from digitvae.rows import padded_batches
 
 LogLikelihood = Callable[..., Tensor]
@@ -69,13 +70,17 @@ def posterior_draws(
     function = value_and_gradient(_target(vae, log_likelihood))
     count = len(observations[0])
     size = even_batch_size(count, CHAINS_AT_ONCE // draws)
-    for first in range(0, count, size):
-        rows = slice(first, min(first + size, count))
-        batch = [padded(part[rows].astype("float32"), size) for part in observations]
-        noise = ChainNoise(seed, np.arange(rows.start, rows.stop), 4, size, draws, vae.latent_dim)
-        population = _Population(function, batch, draws, noise)
-        log_likelihoods = _weigh(vae, log_likelihood, params, batch)
-        yield rows, population.annealed(start, log_likelihoods)[: rows.stop - rows.start]
+    # In steps, since a batch of images takes minutes.
+    steps = math.ceil(count / max(1, size)) * (TEMPERATURES + LAST_MOVES)
+    with progress_bar(steps, "drawing latents", " steps") as bar:
+        for first in range(0, count, size):
+            rows = slice(first, min(first + size, count))
+            batch = [padded(part[rows].astype("float32"), size) for part in observations]
+            noise = ChainNoise(seed, np.arange(rows.start, rows.stop), 4, size, draws, vae.latent_dim)
+            population = _Population(function, batch, draws, noise)
+            log_likelihoods = _weigh(vae, log_likelihood, params, batch)
+            latents = population.annealed(start, log_likelihoods, bar.update)
+            yield rows, latents[: rows.stop - rows.start]
 
 
 def _target(vae: VAE, log_likelihood: LogLikelihood) -> Callable[..., Tensor]:
@@ -136,12 +141,15 @@ class _Population:
         self.batch = [ops.convert_to_tensor(np.repeat(part, draws, axis=0)) for part in batch]
         self.log_step = np.full(self.size, math.log(FIRST_STEP_SIZE))
 
-    def annealed(self, start: np.ndarray, log_likelihoods: np.ndarray) -> np.ndarray:
+    def annealed(
+        self, start: np.ndarray, log_likelihoods: np.ndarray, step_done: Callable[[], object]
+    ) -> np.ndarray:
         """Go from the prior to the posterior.
 
         Args:
             start: draws of the prior, (m, d).
             log_likelihoods: log p(observation|z) of each under every image, (n, m).
+            step_done: called after every temperature.
 
         Returns:
             float32 (n, draws, d).
@@ -162,6 +170,7 @@ class _Population:
                     part[np.arange(self.size)[:, None], chosen] for part in (z, values, gradient)
                 )
             z, values, gradient = self._move(z, values, gradient, beta, scale)
+            step_done()
         return z.astype("float32")
 
     def _resampled(self, log_weights: np.ndarray) -> np.ndarray:

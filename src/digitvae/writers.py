@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +18,7 @@ import numpy as np
 from digitvae.config import ConfigError
 from digitvae.figures.tiles import compose, near_square, split_rows
 from digitvae.files import folder_written_whole, written_whole
+from digitvae.progress import progress_bar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
 FOLDER = "/"
 _ANIMATIONS = (".gif", ".webp")
+_ENDINGS = (".png", *_ANIMATIONS, ".npz", ".csv")
 _ACROSS = 10  # pairs of images side by side
+MOST_PIXELS = 2**26
+"""Of a picture: images are enlarged less where it would have more."""
 _DPI = 150  # pictures are as large as those that `figures` draws at this resolution
 
 
@@ -50,19 +54,21 @@ class Pictures:
 
 @dataclass(frozen=True)
 class Result:
-    """What a verb found.
+    """What a verb found. What takes room of its own is made when it is asked for.
 
     Attributes:
         arrays: by name, for an `.npz` file.
-        pictures: None where there is nothing to see.
+        pictures: makes them; None where there is nothing to see.
         table: columns of one length by name, for a `.csv` file; empty for no table.
         numbers: further numbers and texts by name, as JSON takes them.
+        entries: makes those of them that grow with the images.
     """
 
     arrays: dict[str, Any]
-    pictures: Pictures | None = None
+    pictures: Callable[[], Pictures] | None = None
     table: dict[str, Any] = field(default_factory=dict)
     numbers: dict[str, Any] = field(default_factory=dict)
+    entries: Callable[[], dict[str, Any]] = dict
 
 
 class Target(NamedTuple):
@@ -84,6 +90,8 @@ def check_target(text: str, kinds: Sequence[str]) -> Target:
         OSError: the folder around it is missing or not writable, or it would replace something else.
     """
     path = Path(text)
+    if not text.strip() or path.name in _ENDINGS:
+        raise ConfigError(f"Expected an output with a name. Received: {text or 'nothing'}")
     kind = FOLDER if text.endswith("/") or not path.suffix else path.suffix.lower()
     if kind not in kinds:
         raise ConfigError(f"Expected an output that ends in {_listed(kinds)}. Received: {text}")
@@ -120,11 +128,15 @@ def write(target: Target, result: Result, frames_per_second: float = 10) -> None
         OSError: it cannot be written.
     """
     path, kind = target
-    pictures = result.pictures
+    pictures = result.pictures() if result.pictures and kind not in (".npz", ".csv") else None
     if kind == FOLDER and pictures is not None:
-        with folder_written_whole(path) as temporary:
+        with (
+            folder_written_whole(path) as temporary,
+            progress_bar(len(pictures.images), "writing", " images") as bar,
+        ):
             for image, name in zip(pictures.images, pictures.names, strict=True):
                 _image(image).save(temporary / f"{name}.png")
+                bar.update()
         return
     with written_whole(path) as temporary:
         if kind == ".npz":
@@ -157,6 +169,18 @@ def pairs(above: NDArray[np.uint8], below: NDArray[np.uint8], names: Sequence[st
     return Pictures(below, names, rows, range(2, len(rows), 2), np.stack([above, below]))
 
 
+def beside(images: NDArray[np.uint8], made: NDArray[np.uint8], names: Sequence[str]) -> Pictures:
+    """Show each image at the head of a row of what was made of it, which is the result.
+
+    Args:
+        images: (n, height, width).
+        made: (n, m, height, width).
+        names: of what was made, n times m of them.
+    """
+    rows = list(np.concatenate([images[:, None], made], axis=1))
+    return Pictures(made.reshape(-1, *made.shape[2:]), names, rows, frames=made.swapaxes(0, 1))
+
+
 def _write_animation(path: Path, pictures: Pictures, frames_per_second: float) -> None:
     frames = pictures.images[:, None] if pictures.frames is None else pictures.frames
     columns = near_square(*frames.shape[1:])
@@ -181,8 +205,10 @@ def _write_animation(path: Path, pictures: Pictures, frames_per_second: float) -
 
 
 def _enlarged(pixels: NDArray[np.uint8], dot: float) -> NDArray[np.uint8]:
-    zoom = max(1, math.floor(_DPI * dot + 0.5))
-    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1)
+    zoom = math.floor(_DPI * dot + 0.5)
+    while zoom > 1 and pixels.shape[0] * pixels.shape[1] * zoom**2 > MOST_PIXELS:
+        zoom -= 1
+    return pixels.repeat(zoom, axis=0).repeat(zoom, axis=1) if zoom > 1 else pixels
 
 
 def _image(pixels: NDArray[np.uint8]) -> Image.Image:

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from digitvae.machine import usable_cores
+
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -20,7 +22,7 @@ def test_the_rate_of_evaluation_is_measured(python, tmp_path):
     result = json.loads(done.stdout)
     (decoder,), (likelihood,) = result["decoder"], result["likelihood"]
     assert result["share"] == pytest.approx(likelihood / decoder)
-    assert (result["images"], result["k"]) == (3, 2)
+    assert (result["images"], result["k"], result["cores"]) == (3, 2, usable_cores())
 
 
 @pytest.mark.parametrize("k", [2, 300])

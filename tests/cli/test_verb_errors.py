@@ -24,7 +24,14 @@ def inputs(tmp_path):
     Image.new("L", (9, 13), 200).save(folder / "small.png")
     np.save(folder / "latents5.npy", np.zeros((2, 5)))
     np.save(folder / "nan.npy", np.full((2, 4), np.nan))
+    np.save(folder / "complex.npy", np.zeros((2, 4), complex))
+    np.save(folder / "large.npy", np.full((2, 4), 1e300))
+    np.save(folder / "images0.npy", np.zeros((0, 28, 28), "uint8"))
+    np.save(folder / "sides.npy", np.zeros((2, 28, 27), "uint8"))
     np.savez(folder / "other.npz", weights=np.zeros(3))
+    Image.new("L", (28, 28)).save(folder / "black.png")
+    (folder / "rows0.csv").write_text("z0,z1,z2,z3\n")
+    (folder / "gap.csv").write_text("z0,z1,z2,z3\n1,,3,4\n")
     (folder / "table.csv").write_text("name,z0\na,0.5\nb,half\n")
     (folder / "file").write_text("mine")
     (folder / "device.png").symlink_to("/dev/null")
@@ -48,21 +55,47 @@ def state(folder):
         (["generate", "PLAIN", "--digit", "7"], 1, "Expected a model that was trained with labels"),
         (["generate", "PLAIN", "--digits", "0-9"], 1, "Expected a model that was trained with labels"),
         (["generate", "LABELLED", "--digit", "12"], 1, "Expected labels from 0 to 9. Received: 12"),
+        (["generate", "LABELLED", "--digits", "3,10"], 1, "from 0 to 9. Received: 10"),
+        (["traverse", "PLAIN", "--digit", "3"], 1, "Expected a model that was trained with labels"),
+        (["traverse", "LABELLED", "--digit", "10"], 1, "Expected labels from 0 to 9. Received: 10"),
+        (["manifold", "PLAIN", "--digit", "3"], 1, "Expected a model that was trained with labels"),
+        (["manifold", "LABELLED", "--digit", "10"], 1, "Expected a label from 0 to 9. Received: label=10"),
+        (["restyle", "PLAIN", "mnist:1"], 1, "Expected a model that was trained with labels"),
+        (["restyle", "LABELLED", "mnist:1", "--digits", "3,10"], 1, "from 0 to 9. Received: 10"),
+        (["restyle", "LABELLED", "mnist:1-2", "--own", "123"], 2, "for each of 2 images. Received: 3"),
+        (["classify", "PLAIN", "mnist:1"], 1, "Expected a model that was trained with labels"),
         # numbers
-        (["generate", "PLAIN", "-n", "0"], 2, "Expected a whole number of at least 1. Received: 0"),
-        (["generate", "PLAIN", "-n", "-5"], 2, "Expected a whole number of at least 1. Received: -5"),
+        (["generate", "PLAIN", "-n", "0"], 2, "Expected a whole number from 1 to 10000000. Received: 0"),
+        (["generate", "PLAIN", "-n", "-5"], 2, "Expected a whole number from 1 to 10000000. Received: -5"),
+        (["generate", "PLAIN", "-n", "1" + 20 * "0"], 2, "Expected a whole number from 1 to 10000000"),
+        (["generate", "PLAIN", "-n", "1e3"], 2, "Expected a whole number. Received: 1e3"),
+        (["generate", "PLAIN", "--fps", "1e-9", "-o", "d.gif"], 2, "Expected a number from 0.1 to 100"),
+        (["generate", "PLAIN", "--fps", "nan", "-o", "d.gif"], 2, "Expected a number from 0.1 to 100"),
+        (["traverse", "PLAIN", "--steps", "1"], 2, "Expected a whole number from 2 to 1000. Received: 1"),
+        (["traverse", "PLAIN", "--dimensions", "4"], 1, "Expected dimensions from 0 to 3"),
+        (["manifold", "PLAIN", "--size", "100000"], 2, "Expected a whole number from 1 to 1000"),
+        (["manifold", "PLAIN", "--axes", "1"], 2, "Expected two --axes. Received: 1"),
+        (["manifold", "PLAIN", "--axes", "0,4"], 1, "Expected axes from 0 to 3. Received: 4"),
+        (["interpolate", "PLAIN", "mnist:1-2", "--steps", "1"], 2, "Expected a whole number from 2 to 1000"),
+        (["interpolate", "PLAIN", "mnist:1"], 2, "Expected at least two images or latents to go between"),
+        (["interpolate", "PLAIN", "mnist:1-5", "--matrix"], 2, "Expected four images or latents"),
         (["generate", "PLAIN", "--temperature", "0"], 2, "Expected a number above 0. Received: 0"),
         (["generate", "PLAIN", "--temperature", "-1"], 2, "Expected a number above 0. Received: -1"),
         (["generate", "PLAIN", "--temperature", "inf"], 2, "Expected a number above 0. Received: inf"),
         (["generate", "PLAIN", "--seed", "-1"], 2, "Expected a whole number of at least 0. Received: -1"),
         (["generate", "PLAIN", "--digits", "seven"], 2, "Expected digits such as 0123456789"),
         (["generate", "PLAIN", "--digits", "5-2"], 2, "Expected digits such as 0123456789"),
+        (["generate", "PLAIN", "--digits", "0-999999999"], 2, "Expected digits such as 0123456789"),
+        (["generate", "PLAIN", "--digits", ""], 2, "Expected digits such as 0123456789"),
         (["generate", "PLAIN", "--digits", "1", "-n", "3"], 2, "Expected --per-digit in place of -n"),
         (["generate", "PLAIN", "--per-digit", "3"], 2, "Expected --digits with --per-digit"),
         # the output
         (["generate", "PLAIN", "-o", "d.jpg"], 2, "Expected an output that ends in .png, .gif"),
         (["generate", "PLAIN", "-o", "d.csv"], 2, "Expected an output that ends in .png, .gif"),
         (["encode", "PLAIN", "mnist:1", "-o", "z.png"], 2, "Expected an output that ends in .csv or .npz"),
+        (["generate", "PLAIN", "-o", ""], 2, "Expected an output with a name. Received: nothing"),
+        (["generate", "PLAIN", "-o", ".png"], 2, "Expected an output with a name. Received: .png"),
+        (["generate", "PLAIN", "-o", "/sys/d.png"], 1, "Expected an output in a folder that exists"),
         (["generate", "PLAIN", "-o", "absent/d.png"], 1, "(absent: No such file or directory)"),
         (["generate", "PLAIN", "-o", "absent/d/"], 1, "(absent: No such file or directory)"),
         (["generate", "PLAIN", "-o", "INPUTS/file/d.png"], 1, "Expected an output in a folder that exists"),
@@ -82,6 +115,19 @@ def state(folder):
         (["decode", "PLAIN", "INPUTS/other.npz"], 1, "Expected latents: a .npz with an array latents"),
         (["decode", "PLAIN", "INPUTS/table.csv"], 1, "Expected latents: a .npz with an array latents"),
         (["decode", "PLAIN", "INPUTS/absent.npz"], 1, "no such file"),
+        (["decode", "PLAIN", "INPUTS"], 1, "(a folder)"),
+        (["decode", "PLAIN", "INPUTS/small.png"], 1, "(neither of them)"),
+        (["decode", "PLAIN", "INPUTS/complex.npy"], 1, "(complex128, shape (2, 4))"),
+        (["decode", "PLAIN", "INPUTS/large.npy"], 1, "Expected finite latents"),
+        (["decode", "PLAIN", "INPUTS/rows0.csv"], 1, "(no rows)"),
+        (["decode", "PLAIN", "INPUTS/gap.csv"], 1, "(no number in column z1)"),
+        (["inpaint", "PLAIN", "mnist:1", "--mask", "absent.png"], 1, "Received: source='absent.png'"),
+        (["inpaint", "PLAIN", "mnist:1", "--mask", "INPUTS/corrupt.png"], 1, "corrupt.png"),
+        (["inpaint", "PLAIN", *HALF, "--box", "0,0,1,1"], 2, "not allowed with"),
+        (["encode", "PLAIN", "mnist:2-1"], 1, "from 0 to 9999"),
+        (["encode", "PLAIN", "INPUTS/images0.npy"], 1, "Expected at least one image"),
+        (["encode", "PLAIN", "INPUTS/sides.npy"], 1, "Expected images of the model's size, 28x28"),
+        (["encode", "PLAIN", "INPUTS/black.png"], 1, "Expected a picture of a digit"),
         (["inpaint", "PLAIN", "mnist:1", "--mask", "INPUTS/small.png"], 1, "Expected one mask of the images"),
         (["inpaint", "PLAIN", "mnist:1", "--box", "20,0,10,5"], 2, "Expected --box as TOP,LEFT,HEIGHT,WIDTH"),
         (["inpaint", "PLAIN", "mnist:1", "--box", "1,2"], 2, "Expected --box as TOP,LEFT,HEIGHT,WIDTH"),

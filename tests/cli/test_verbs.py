@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from digitvae import load_light
-from digitvae.data import load_dataset
+from digitvae.data import load_dataset, split_validation
 
 TEST = load_dataset().test_images
 
@@ -126,6 +126,28 @@ def test_latents_go_to_a_file_and_come_back(digitvae, plain, ending):
     digitvae("decode", plain, f"z.{ending}", "-o", "digits/")
     with Image.open("digits/mnist-4.png") as picture:
         np.testing.assert_array_equal(np.asarray(picture), vae.decode(latents)[1])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["../a", "b"],
+        ["a/b", "c"],
+        ["..", "b"],
+        ["", "b"],
+        ["a", "a"],
+        ["a\n", "b"],
+        ["a" * 300, "b"],
+        [["a"], ["b"]],
+    ],
+)
+def test_names_that_no_file_can_have_become_numbers(digitvae, plain, tmp_path, names):
+    np.savez("z.npz", latents=np.zeros((2, 4)), names=names)
+    digitvae("decode", plain, "z.npz", "-o", "digits/")
+    usable = np.ndim(names) == 2
+    expected = ["a.png", "b.png"] if usable else ["00000.png", "00001.png"]
+    assert sorted(path.name for path in (tmp_path / "digits").iterdir()) == expected
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["digits", "z.npz"]
 
 
 def test_encode_can_draw_from_the_posterior(digitvae, plain):
@@ -330,6 +352,26 @@ def test_score_gives_every_image_its_numbers(digitvae, plain):
         assert {key: float(value) for key, value in row.items() if key != "name"} == pytest.approx(
             {key: value for key, value in image.items() if key != "name"}
         )
+
+
+def test_unusual_is_meant_among_the_data_of_the_model(digitvae, tiny, blobs, capsys):
+    from digitvae import cli
+    from digitvae.building import build
+    from digitvae.runs import Run
+
+    np.save("blobs.npy", blobs(80))
+    dataset = load_dataset("blobs.npy")
+    run = Run.create(tiny(architecture="dense", data="blobs.npy"), (9, 13), dataset.sha256, "run")
+    run.save_model(build(run.config, (9, 13)))
+    reference = split_validation(dataset.train_images, None)[1].images
+    np.save("some.npy", reference)
+    found = digitvae("score", "run", "some.npy", "--draws", "2")
+    # Each of them has another share of them below.
+    percentiles = sorted(image["percentile"] for image in found["images"])
+    np.testing.assert_allclose(percentiles, 100 * np.arange(len(reference)) / len(reference))
+    np.save("blobs.npy", blobs(80, seed=1))
+    assert cli.main(["score", "run", "some.npy"]) == 1
+    assert "Expected the data that run was trained on" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["neighbours", "neighbors"])

@@ -55,7 +55,7 @@ def test_folder_of_a_known_name_is_read(tmp_path, monkeypatch, write_idx, make_i
 @pytest.mark.parametrize("source", ["cifar10", "", "no/such/file.npy", Path("nowhere"), Path("mnist")])
 def test_unknown_name_or_missing_file_is_refused(tmp_path, monkeypatch, read, source, refused):
     monkeypatch.chdir(tmp_path)
-    with refused(FileNotFoundError, "'mnist' or the path of a file or folder", f"source={source!r}"):
+    with refused(FileNotFoundError, "'mnist' or the path of a file or folder", f"source={str(source)!r}"):
         read(source)
 
 

@@ -19,7 +19,11 @@ def plain(make_vae, blobs):
 @pytest.fixture(scope="session")
 def labelled(tiny, blobs):
     """A model with three labels, whose prior tells them apart and whose flow is no identity."""
+    import keras
+
     vae = build(tiny(prior="flow"), (9, 13), labels=np.arange(30) % 3)
+    # Tracing a graph for every size of a batch costs TensorFlow seconds.
+    vae.encoder.run_eagerly = vae.decoder.run_eagerly = keras.backend.backend() == "tensorflow"
     rng = np.random.default_rng(0)
     for weight in [*vae.encoder.weights, *vae.decoder.weights, *vae.prior.trainable_weights]:
         value = np.asarray(weight)

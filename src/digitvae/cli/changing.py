@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from digitvae.cli.common import from_one
+from digitvae.cli.common import between
 from digitvae.cli.latents import columns, read_latents
 from digitvae.cli.verb import INPUTS, TABLES, Task, Verb, add_inputs, digits
 from digitvae.config import ConfigError
@@ -24,7 +24,7 @@ def _reconstruct(task: Task) -> Result:
 
     return Result(
         {"images": again, "inputs": images, "names": names},
-        pairs(images, again, names),
+        lambda: pairs(images, again, names),
         numbers={"images": len(images)},
     )
 
@@ -63,7 +63,7 @@ def _add_interpolate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--steps",
-        type=from_one,
+        type=between(2, 1000),
         metavar="N",
         help="images from one to the next, both included (default: 10; with --matrix on each side, 8)",
     )
@@ -102,7 +102,7 @@ def _interpolate(task: Task) -> Result:
         around = np.concatenate([images, images[:1]]) if given.loop else images
         rows = [around[i : i + steps] for i in range(0, len(around) - 1, steps - 1)]
     names = [f"{i:05}" for i in range(len(images))]
-    return Result({"images": found}, Pictures(images, names, rows), numbers={"images": len(images)})
+    return Result({"images": found}, lambda: Pictures(images, names, rows), numbers={"images": len(images)})
 
 
 def _joined(latents: list[np.ndarray]) -> np.ndarray:
@@ -132,22 +132,24 @@ def _restyle(task: Task) -> Result:
     images, names = task.read(given.inputs)
     own = given.own * len(images) if given.own and len(given.own) == 1 else given.own
     if own is not None and len(own) != len(images):
-        raise ConfigError(f"Expected --own to have 1 or {len(images)} digits. Received: {len(own)}")
+        raise ConfigError(
+            f"Expected --own to have one digit, or one for each of {len(images)} images. Received: {len(own)}"
+        )
     vae = task.load()
 
-    import numpy as np
-
     from digitvae.latent import restyle
-    from digitvae.writers import Pictures, Result
+    from digitvae.writers import Pictures, Result, beside
 
     found = restyle(vae, images, given.digits, own)
     labels = given.digits or list(range(vae.labels))
-    # The image itself comes first in its row.
-    rows = np.concatenate([images[:, None], found], axis=1)
-    named = [f"{name}-as-{label}" for name in names for label in labels]
+
+    def pictures() -> Pictures:
+        named = [f"{name}-as-{label}" for name in names for label in labels]
+        return beside(images, found, named)
+
     return Result(
         {"images": found, "inputs": images, "labels": labels, "names": names},
-        Pictures(found.reshape(-1, *vae.image_shape), named, list(rows), frames=found.swapaxes(0, 1)),
+        pictures,
         numbers={"images": len(images), "labels": labels},
     )
 
@@ -174,7 +176,7 @@ def _arithmetic(task: Task) -> Result:
     found = arithmetic(vae, base, minus, plus)
     return Result(
         {"images": found, "inputs": base, "names": names},
-        pairs(base, found, names),
+        lambda: pairs(base, found, names),
         numbers={"images": len(found)},
     )
 

@@ -105,6 +105,19 @@ def from_zero(text: str) -> int:
     return _at_least(0, text)
 
 
+def between(least: float, most: float, kind: type[float] = int) -> Callable[[str], Any]:
+    """Return a reader of numbers in a range, its ends included."""
+    what = "a whole number" if kind is int else "a number"
+
+    def read(text: str) -> float:
+        value = number(text, kind, what)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"Expected {what} from {least} to {most}. Received: {text}")
+        return value
+
+    return read
+
+
 def above_zero(text: str) -> float:
     """Read a finite number above 0 from the command line."""
     value = number(text)

@@ -60,7 +60,7 @@ def _denoise(task: Task) -> Result:
     found = denoise(vae, images, given.flip, seed=given.seed)
     return Result(
         {"images": found, "inputs": images, "names": names},
-        pairs(images, found, names),
+        lambda: pairs(images, found, names),
         numbers={"images": len(found)},
     )
 
@@ -93,16 +93,17 @@ def _inpaint(task: Task) -> Result:
     import numpy as np
 
     from digitvae.completion import inpaint
-    from digitvae.writers import Pictures, Result
+    from digitvae.writers import Pictures, Result, beside
 
     found = inpaint(vae, images, mask, given.completions, given.seed, given.pixels)
-    seen = np.where(mask, np.uint8(_HIDDEN), images)
-    # What is seen of an image comes first in its row.
-    rows = np.concatenate([seen[:, None], found], axis=1)
-    named = [f"{name}-{i + 1}" for name in names for i in range(given.completions)]
+
+    def pictures() -> Pictures:
+        named = [f"{name}-{i + 1}" for name in names for i in range(given.completions)]
+        return beside(np.where(mask, np.uint8(_HIDDEN), images), found, named)
+
     return Result(
         {"images": found, "inputs": images, "mask": mask, "names": names},
-        Pictures(found.reshape(-1, *vae.image_shape), named, list(rows), frames=found.swapaxes(0, 1)),
+        pictures,
         numbers={"images": len(images), "completions": given.completions, "hidden": int(mask.sum())},
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import digitvae
 from digitvae.cli.common import from_one
@@ -41,7 +41,7 @@ def _classify(task: Task) -> Result:
     return Result(
         {"probabilities": probabilities, "labels": found, "names": names},
         table={"name": names, "digit": found, **table},
-        numbers={
+        entries=lambda: {
             "images": [
                 {"name": name, "digit": int(label), "probabilities": [float(p) for p in row]}
                 for name, label, row in zip(names, found, probabilities, strict=True)
@@ -59,23 +59,32 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 def _score(task: Task) -> Result:
     images, names = task.read(task.arguments.inputs)
+    # Unusual means: among images like those of training, of which validation images are not in it.
+    dataset = _own_data(task)
+    reference = digitvae.split_validation(dataset.train_images, None)[1].images
     vae = task.load(light=False)
 
     from digitvae.scoring import score
     from digitvae.writers import Result
 
-    scores = score(vae, images, task.arguments.draws, task.arguments.seed)._asdict()
-    rows = zip(*scores.values(), strict=True)
+    scores = score(vae, images, task.arguments.draws, task.arguments.seed, reference)._asdict()
     return Result(
         {**scores, "names": names},
         table={"name": names, **scores},
-        numbers={
+        entries=lambda: {
             "images": [
                 {"name": name, **{key: float(value) for key, value in zip(scores, row, strict=True)}}
-                for name, row in zip(names, rows, strict=True)
+                for name, *row in zip(names, *scores.values(), strict=True)
             ]
         },
     )
+
+
+def _own_data(task: Task) -> digitvae.Dataset:
+    """Load the data that the model was trained on."""
+    dataset = digitvae.load_dataset(task.run.config.data)
+    task.run.check_data(dataset)
+    return dataset
 
 
 def _add_neighbours(parser: argparse.ArgumentParser) -> None:
@@ -92,45 +101,43 @@ def _add_neighbours(parser: argparse.ArgumentParser) -> None:
 def _neighbours(task: Task) -> Result:
     given = task.arguments
     images, names = task.read(given.inputs)
-    dataset = digitvae.load_dataset(task.run.config.data)
-    task.run.check_data(dataset)
+    dataset = _own_data(task)
     # To encode all training images takes NumPy minutes.
     vae = task.load(light=given.space == "pixels")
 
     import numpy as np
 
     from digitvae.latent import neighbours
-    from digitvae.writers import Pictures, Result
+    from digitvae.writers import Pictures, Result, beside
 
     among, labels = dataset.train_images, dataset.train_labels
-    arrays: dict[str, np.ndarray] = {}
-    entries, rows = [], [images[:, None]]
     spaces: tuple[Space, ...] = SPACES if given.space == "both" else (given.space,)
-    for space in spaces:
-        indices, distances = neighbours(vae, images, among, given.k, space)
+    found = {space: neighbours(vae, images, among, given.k, space) for space in spaces}
+    arrays: dict[str, np.ndarray] = {}
+    for space, (indices, distances) in found.items():
         arrays |= {f"{space}_indices": indices, f"{space}_distances": distances}
-        rows.append(among[indices])
-        entries += [
-            {
-                "name": names[i],
-                "space": space,
-                "rank": rank + 1,
-                "index": int(indices[i, rank]),
-                "digit": None if labels is None else int(labels[indices[i, rank]]),
-                "distance": float(distances[i, rank]),
-            }
-            for i, rank in np.ndindex(indices.shape)
-        ]
-    # A row for each image: itself, then what is nearest in each space.
-    shown = np.concatenate(rows, axis=1)
-    found = shown[:, 1:].reshape(-1, *vae.image_shape)
-    named = [f"{name}-{space}-{i + 1}" for name in names for space in spaces for i in range(given.k)]
-    return Result(
-        {**arrays, "inputs": images, "names": np.array(names)},
-        Pictures(found, named, list(shown)),
-        {key: [entry[key] for entry in entries] for key in entries[0]},
-        {"neighbours": entries},
-    )
+    rows = np.stack([indices for indices, _ in found.values()])  # (spaces, n, k)
+    table: dict[str, np.ndarray] = {
+        "name": np.tile(np.repeat(names, given.k), len(spaces)),
+        "space": np.repeat(spaces, rows[0].size),
+        "rank": np.tile(np.arange(given.k) + 1, rows[..., 0].size),
+        "index": rows.ravel(),
+        "distance": np.concatenate([distances.ravel() for _, distances in found.values()]),
+    }
+    if labels is not None:
+        table["digit"] = labels[rows.ravel()]
+
+    def entries() -> dict[str, Any]:
+        listed = zip(*(column.tolist() for column in table.values()), strict=True)
+        return {"neighbours": [dict(zip(table, row, strict=True)) for row in listed]}
+
+    def pictures() -> Pictures:
+        # In the row of an image stands what is nearest in each space, one after the other.
+        near = among[np.concatenate(list(rows), axis=1)]
+        named = [f"{name}-{space}-{i + 1}" for name in names for space in spaces for i in range(given.k)]
+        return beside(images, near, named)
+
+    return Result({**arrays, "inputs": images, "names": np.array(names)}, pictures, table, entries=entries)
 
 
 VERBS = {

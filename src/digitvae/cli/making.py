@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from digitvae.cli.common import above_zero, from_one, from_zero, list_of
+from digitvae.cli.common import above_zero, between, from_one, from_zero, list_of
 from digitvae.cli.latents import read_latents
 from digitvae.cli.verb import INPUTS, Task, Verb, add_label, add_pixels, digits
 from digitvae.config import ConfigError
@@ -14,17 +14,22 @@ if TYPE_CHECKING:
     from digitvae.writers import Result
 
 _ACROSS = 10
+MOST = 10_000_000
+"""Images at a time: all of them are in memory, 784 bytes each where they have 28x28 pixels."""
 
 
 def _add_generate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("-n", type=from_one, metavar="N", help="how many images (default: 100)")
+    parser.add_argument("-n", type=between(1, MOST), metavar="N", help="how many images (default: 100)")
     which = parser.add_mutually_exclusive_group()
     add_label(which, "all images show this digit")
     which.add_argument(
         "--digits", type=digits, metavar="DIGITS", help="a row for each of these: 0123456789, 0-9 or 3,12"
     )
     parser.add_argument(
-        "--per-digit", type=from_one, metavar="N", help=f"images of a row of --digits (default: {_ACROSS})"
+        "--per-digit",
+        type=between(1, 10_000),
+        metavar="N",
+        help=f"images of a row of --digits (default: {_ACROSS})",
     )
     parser.add_argument(
         "--temperature",
@@ -58,16 +63,20 @@ def _generate(task: Task) -> Result:
     elif vae.labels:
         labels = vae.draw_labels(n, given.seed)
     images = vae.generate(n, given.seed, pixels=given.pixels, labels=labels, temperature=given.temperature)
-    # With one of each digit they stand side by side, as they were asked for.
-    rows = None if columns is None else split_rows(images, n if columns == 1 else columns)
-    names = [f"{i:05}" for i in range(n)]
+
+    def pictures() -> Pictures:
+        # With one of each digit they stand side by side, as they were asked for.
+        rows = None if columns is None else split_rows(images, n if columns == 1 else columns)
+        endings = [""] * n if labels is None else [f"-{label}" for label in labels]
+        return Pictures(images, [f"{i:05}{ending}" for i, ending in enumerate(endings)], rows)
+
     if labels is None:
-        return Result({"images": images}, Pictures(images, names, rows), numbers={"images": n})
-    names = [f"{name}-{label}" for name, label in zip(names, labels, strict=True)]
+        return Result({"images": images}, pictures, numbers={"images": n})
     return Result(
         {"images": images, "labels": labels},
-        Pictures(images, names, rows),
-        numbers={"images": n, "labels": labels.tolist()},
+        pictures,
+        numbers={"images": n},
+        entries=lambda: {"labels": labels.tolist()},
     )
 
 
@@ -87,7 +96,7 @@ def _decode(task: Task) -> Result:
     from digitvae.writers import Pictures, Result
 
     arrays = {"images": images, "names": names}
-    return Result(arrays, Pictures(images, names), numbers={"images": len(images)})
+    return Result(arrays, lambda: Pictures(images, names), numbers={"images": len(images)})
 
 
 def _add_traverse(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +117,7 @@ def _add_traverse(parser: argparse.ArgumentParser) -> None:
         help="how many latents without --dimensions (default: 10)",
     )
     parser.add_argument(
-        "--steps", type=from_one, default=11, metavar="N", help="values of a latent (default: 11)"
+        "--steps", type=between(2, 1000), default=11, metavar="N", help="values of a latent (default: 11)"
     )
 
 
@@ -130,13 +139,17 @@ def _traverse(task: Task) -> Result:
     found = traverse(vae, start, given.label, given.dimensions, given.steps)
     shown = len(found.images) if given.dimensions is not None else given.top
     rows, dimensions = found.images[:shown], found.dimensions[:shown]
-    images = rows.reshape(-1, *vae.image_shape)
-    names = [f"z{dimension}-{i:02}" for dimension in dimensions for i in range(given.steps)]
-    # One latent a tile, there and back.
-    frames = rows.swapaxes(0, 1)
+
+    def pictures() -> Pictures:
+        images = rows.reshape(-1, *vae.image_shape)
+        names = [f"z{dimension}-{i:02}" for dimension in dimensions for i in range(given.steps)]
+        # One latent a tile, there and back.
+        frames = rows.swapaxes(0, 1)
+        return Pictures(images, names, list(rows), frames=np.concatenate([frames, frames[-2:0:-1]]))
+
     return Result(
         {"images": rows, "dimensions": dimensions, "values": found.values},
-        Pictures(images, names, list(rows), frames=np.concatenate([frames, frames[-2:0:-1]])),
+        pictures,
         numbers={"dimensions": dimensions.tolist(), "values": found.values.tolist()},
     )
 
@@ -150,7 +163,7 @@ def _add_manifold(parser: argparse.ArgumentParser) -> None:
         help="coordinates of the noise for rows and columns (default: those that change images most)",
     )
     parser.add_argument(
-        "--size", type=from_one, default=20, metavar="N", help="images on each side (default: 20)"
+        "--size", type=between(1, 1000), default=20, metavar="N", help="images on each side (default: 20)"
     )
 
 
@@ -173,7 +186,9 @@ def _manifold(task: Task) -> Result:
     images = rows.reshape(-1, *vae.image_shape)
     numbers = {"axis": found.axis} if hasattr(found, "axis") else {"axes": list(found.axes)}
     return Result(
-        found._asdict(), Pictures(images, names, list(rows)), numbers={"images": len(images), **numbers}
+        found._asdict(),
+        lambda: Pictures(images, names, list(rows)),
+        numbers={"images": len(images), **numbers},
     )
 
 

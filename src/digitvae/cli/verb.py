@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import digitvae
-from digitvae.cli.common import above_zero, add_common_arguments, from_zero, start_backend
+from digitvae.cli.common import add_common_arguments, between, from_zero, start_backend
+from digitvae.progress import progress_shown
 
 PICTURES = (".png", ".gif", ".webp", ".npz", "/")
 TABLES = (".csv", ".npz")
+MOST_DIGITS = 1000
 INPUTS = "files or photos, folders, .npy, .npz or IDX files, or test digits as mnist:17 or mnist:20-29"
 _FORMS = {
     ".png": "a picture",
@@ -99,10 +101,10 @@ class Verb:
         if ".gif" in self.kinds:
             parser.add_argument(
                 "--fps",
-                type=above_zero,
+                type=between(0.1, 100, float),
                 default=10,
                 metavar="N",
-                help="pictures per second of an animation (default: 10)",
+                help="pictures per second of an animation, from 0.1 to 100 (default: 10)",
             )
         parser.add_argument(
             "--seed", type=from_zero, default=0, metavar="NUMBER", help="seed of all noise (default: 0)"
@@ -116,6 +118,7 @@ class Verb:
             parser.add_argument(
                 "--show-input", action="store_true", help="also write what the model sees, as OUT-input.png"
             )
+        parser.add_argument("--no-progress-bar", action="store_true", help="no progress on stderr")
         add_common_arguments(parser)
 
     def work(self, arguments: argparse.Namespace) -> None:
@@ -131,11 +134,13 @@ class Verb:
             base = Path(arguments.verb) if target is None else target.path
             shown = writers.check_target(str(base.with_name(f"{base.stem}-input.png")), (".png",))
         task = Task(arguments, digitvae.find_run(arguments.model))
-        result = self.find(task)
-        if target is not None:
-            writers.write(target, result, getattr(arguments, "fps", 1))
-        if shown is not None:
-            writers.write(shown, writers.Result({}, writers.Pictures(np.concatenate(task.seen), ())))
+        with progress_shown(not arguments.no_progress_bar):
+            result = self.find(task)
+            if target is not None:
+                writers.write(target, result, getattr(arguments, "fps", 1))
+            if shown is not None:
+                seen = np.concatenate(task.seen)
+                writers.write(shown, writers.Result({}, lambda: writers.Pictures(seen, ())))
         if arguments.json:
             found = {
                 "verb": arguments.verb,
@@ -144,6 +149,7 @@ class Verb:
                 "input": None if shown is None else str(shown.path),
                 "seed": arguments.seed,
                 **result.numbers,
+                **result.entries(),
                 "seconds": round(time.perf_counter() - began, 3),
             }
             print(json.dumps(found, indent=2))
@@ -180,12 +186,12 @@ def digits(text: str) -> list[int]:
     first, dash, last = text.partition("-")
     try:
         if dash:
-            found = list(range(int(first), int(last) + 1))
+            found = list(range(int(first), min(int(last), int(first) + MOST_DIGITS) + 1))
         else:
             found = [int(part) for part in (text.split(",") if "," in text else text)]
     except ValueError:
         found = []
-    if not found or min(found) < 0:
+    if not 0 < len(found) <= MOST_DIGITS or min(found) < 0:
         raise argparse.ArgumentTypeError(
             f"Expected digits such as 0123456789, 0-9 or 3,12. Received: {text or 'nothing'}"
         )

@@ -162,7 +162,7 @@ def existing_path(source: str | Path) -> Path:
     known = _ELSEWHERE.get(str(source).lower().replace("-", "_"))
     if known is None:
         raise FileNotFoundError(
-            f"Expected 'mnist' or the path of a file or folder. Received: source={source!r}"
+            f"Expected 'mnist' or the path of a file or folder. Received: source={str(source)!r}"
         )
     names = ", ".join(
         f"{known.prefix}{part}-{kind}-ubyte.gz"
@@ -172,7 +172,7 @@ def existing_path(source: str | Path) -> Path:
     raise FileNotFoundError(
         f"Expected 'mnist' or the path of a file or folder ({known.title} is not shipped: download {names} "
         f"from {known.project} into one folder and give the path of that folder). "
-        f"Received: source={source!r}"
+        f"Received: source={str(source)!r}"
     )
 
 

@@ -18,6 +18,7 @@ from digitvae.data.idx import is_idx_folder
 from digitvae.data.image_files import IMAGE_SUFFIXES, list_image_files, read_image_file
 from digitvae.data.mnist import read_mnist
 from digitvae.data.photos import read_photo
+from digitvae.progress import progress_bar
 
 _EMBEDDED = re.compile(r"mnist(?::(?P<first>\d+)(?:-(?P<last>\d+))?)?")
 
@@ -48,9 +49,9 @@ def read_inputs(
         parts.append(part)
     if not parts:
         raise ValueError("Expected at least one picture. Received: none")
-    return np.concatenate([images for images, _ in parts]), _distinct(
-        [name for _, names in parts for name in names]
-    )
+    names = _distinct([name for _, part in parts for name in part])
+    # Joining copies, and most often there is one part.
+    return parts[0][0] if len(parts) == 1 else np.concatenate([images for images, _ in parts]), names
 
 
 def read_pictures(
@@ -99,7 +100,12 @@ def _read(path: Path, image_shape: tuple[int, int], raw: bool) -> tuple[Images, 
         names = [file.stem if file.parent == path else f"{file.parent.name}-{file.stem}" for file in files]
         if raw:
             return read_images(path)[0], names
-        return np.stack([read_photo(file, image_shape) for file in files]), names
+        images = np.empty((len(files), *image_shape), np.uint8)
+        with progress_bar(len(files), "reading", " pictures") as bar:
+            for image, file in zip(images, files, strict=True):
+                image[...] = read_photo(file, image_shape)
+                bar.update()
+        return images, names
     if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
         if raw:
             return read_image_file(path).images, [path.stem]

@@ -11,7 +11,7 @@ from digitvae import metrics
 from digitvae.data import Dataset
 from digitvae.evaluation.annealing import annealed_likelihood
 from digitvae.evaluation.latents import measure_latents
-from digitvae.evaluation.likelihood import ImageBounds, image_bounds, progress_bar
+from digitvae.evaluation.likelihood import ImageBounds, image_bounds
 from digitvae.evaluation.protocols import (
     SCHEMA_VERSION,
     check_counts,
@@ -21,7 +21,9 @@ from digitvae.evaluation.protocols import (
 )
 from digitvae.evaluation.refinement import refine_posteriors
 from digitvae.evaluation.samples import mixture_samples, score_samples
+from digitvae.markup import html_table
 from digitvae.model import VAE
+from digitvae.progress import progress_bar
 
 GENERATED = 10_000
 REFINED_IMAGES = 500
@@ -53,6 +55,19 @@ class Evaluation(NamedTuple):
     """Positions of latents on a two-dimensional map, float64 (m, 2)."""
     map_images: np.ndarray
     """Indices of the test images on the map, int64 (m,)."""
+
+    def _repr_html_(self) -> str:
+        """Show the main numbers in a notebook."""
+        test = self.numbers["test"]
+        rows = [
+            ("-ELBO", f"{-test['elbo']:.2f} nats"),
+            ("reconstruction", f"{test['reconstruction']:.2f} nats"),
+            ("KL", f"{test['kl']:.2f} nats"),
+            (f"NLL (k={test['nll_k']})", f"{test['nll']:.2f} nats"),
+            ("MSE", f"{test['mse']:.5f}"),
+            ("MSE of as many principal components", f"{test['pca_mse']:.5f}"),
+        ]
+        return html_table(f"{test['images']:,} test images, protocol {self.numbers['protocol']}", rows)
 
 
 def evaluate_fully(

@@ -7,7 +7,6 @@ depend neither on the batch size nor on the other images, and are the same on ev
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
@@ -15,10 +14,10 @@ from typing import NamedTuple
 import keras
 import numpy as np
 from keras import ops
-from tqdm import tqdm
 
 from digitvae.distributions import Gaussian, Tensor
 from digitvae.model import VAE, compiles_with_xla
+from digitvae.progress import progress_bar
 
 DECODES_AT_ONCE = 512
 """Images times draws per call: bounds the memory for any number of draws and images."""
@@ -194,9 +193,3 @@ def padded(values: np.ndarray, size: int, axis: int = 0) -> np.ndarray:
     return (
         np.pad(values, [(0, missing if i == axis else 0) for i in range(values.ndim)]) if missing else values
     )
-
-
-def progress_bar(total: int, description: str, unit: str, wanted: bool) -> tqdm:
-    """Return a progress bar on stderr, shown if it is wanted and stderr is a terminal."""
-    shown = wanted and sys.stderr.isatty()
-    return tqdm(total=total, desc=description, unit=unit, leave=False, disable=not shown)

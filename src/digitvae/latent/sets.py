@@ -10,6 +10,7 @@ import numpy.typing as npt
 from digitvae.codec import Codec
 from digitvae.data import as_images
 from digitvae.latent.points import Floats, Images, as_latents, check_at_least
+from digitvae.progress import progress_bar
 
 _BLOCK = 2048
 """Images at a time on each side of a matrix of distances, 32 MB of them."""
@@ -77,17 +78,21 @@ def _nearest(
     from sklearn.utils import gen_batches
 
     found, distances = np.empty((len(queries), k), np.int64), np.empty((len(queries), k), np.float32)
-    for rows in gen_batches(len(queries), _BLOCK):
-        block = _flat(queries[rows])
-        near, far = np.empty((len(block), 0), np.int64), np.empty((len(block), 0))
-        for columns in gen_batches(len(searched), _BLOCK):
-            squares = euclidean_distances(block, _flat(searched[columns]), squared=True)
-            near = np.hstack([near, np.broadcast_to(np.arange(columns.start, columns.stop), squares.shape)])
-            far = np.hstack([far, squares])
-            order = np.argsort(far, axis=1, kind="stable")[:, :k]
-            near = np.take_along_axis(near, order, axis=1)
-            far = np.take_along_axis(far, order, axis=1)
-        found[rows], distances[rows] = near, np.sqrt(far)
+    pairs = len(queries) * len(searched)
+    with progress_bar(pairs, "comparing", " pairs") as bar:
+        for rows in gen_batches(len(queries), _BLOCK):
+            block = _flat(queries[rows])
+            near, far = np.empty((len(block), 0), np.int64), np.empty((len(block), 0))
+            for columns in gen_batches(len(searched), _BLOCK):
+                squares = euclidean_distances(block, _flat(searched[columns]), squared=True)
+                numbers = np.arange(columns.start, columns.stop)
+                near = np.hstack([near, np.broadcast_to(numbers, squares.shape)])
+                far = np.hstack([far, squares])
+                order = np.argsort(far, axis=1, kind="stable")[:, :k]
+                near = np.take_along_axis(near, order, axis=1)
+                far = np.take_along_axis(far, order, axis=1)
+                bar.update(squares.size)
+            found[rows], distances[rows] = near, np.sqrt(far)
     return found, distances
 
 

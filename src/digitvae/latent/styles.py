@@ -11,6 +11,7 @@ from digitvae import seeds
 from digitvae.codec import Codec
 from digitvae.latent.points import Floats, Images, as_latents, check_at_least
 from digitvae.latent.points import own_labels as _own_labels
+from digitvae.progress import progress_bar
 
 
 def restyle(
@@ -64,15 +65,17 @@ def classify(vae: Codec, images: Any, draws: int | None = None, seed: int = 0) -
         return vae.label_probabilities(vae.encode(images))
     check_at_least(1, draws=draws)
     mean, log_scale = vae.encode_posterior(images)
-    noises = seeds.stream(seed, "posterior")
     log_joint = np.full((len(mean), vae.labels), -np.inf)
-    for _ in range(draws):
-        noise = noises.standard_normal(mean.shape, "float32")
-        z = mean + np.exp(log_scale) * noise
-        # log q(z|x), but for a constant
-        log_q = -(noise**2 / 2 + log_scale).sum(axis=1)
-        # p(x, y) = E_q[p(x|z) p(z, y) / q(z|x)]
-        weight = vae.log_likelihood(images, z) - log_q
-        log_joint = np.logaddexp(log_joint, weight[:, None] + vae.log_joint(z))
+    with progress_bar(draws, "classifying", " draws") as bar:
+        for draw in range(draws):
+            # Of a stream of its own, so that the first images get the same whatever comes after them.
+            noise = seeds.stream(seed, "posterior", draw).standard_normal(mean.shape, "float32")
+            z = mean + np.exp(log_scale) * noise
+            # log q(z|x), but for a constant
+            log_q = -(noise**2 / 2 + log_scale).sum(axis=1)
+            # p(x, y) = E_q[p(x|z) p(z, y) / q(z|x)]
+            weight = vae.log_likelihood(images, z) - log_q
+            log_joint = np.logaddexp(log_joint, weight[:, None] + vae.log_joint(z))
+            bar.update()
     shares = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
     return np.asarray(shares / shares.sum(axis=1, keepdims=True), "float32")

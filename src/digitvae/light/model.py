@@ -52,6 +52,7 @@ class LightVAE(Codec):
         height, width = self._encoder.input_shape
         self.image_shape = (height, width)
         (self.latent_dim,) = self._decoder.input_shape
+        self.prior_name = config["prior"]["class_name"]
         self._distribution = read_prior(archive, self._posterior)
         self.labels = self._distribution.labels if isinstance(self._distribution, LabelledFlow) else 0
 
