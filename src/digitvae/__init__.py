@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
     from digitvae.estimator import VAEEstimator
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
+    from digitvae.exporting import Exported, export
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
     from digitvae.latent import (
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
         traverse,
     )
     from digitvae.model import VAE
-    from digitvae.runs import Run, find_run, load, load_light
+    from digitvae.runs import Run, find_run, load, load_light, load_onnx
     from digitvae.scoring import Scores, score
     from digitvae.training import resume, train
 
@@ -40,7 +41,7 @@ _HOMES = {
     "data": ("Dataset", "fixed_bits", "load_dataset", "read_images", "split_validation"),
     "building": ("build",),
     "model": ("VAE",),
-    "runs": ("Run", "find_run", "load", "load_light"),
+    "runs": ("Run", "find_run", "load", "load_light", "load_onnx"),
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
     "latent": (
@@ -55,6 +56,7 @@ _HOMES = {
         "traverse",
     ),
     "estimator": ("VAEEstimator",),
+    "exporting": ("Exported", "export"),
     "figures": ("show",),
     "completion": ("denoise", "inpaint"),
     "scoring": ("Scores", "score"),
@@ -69,6 +71,7 @@ __all__ = [
     "Config",
     "Dataset",
     "Evaluation",
+    "Exported",
     "Run",
     "Scores",
     "VAEEstimator",
@@ -81,6 +84,7 @@ __all__ = [
     "draw_figures",
     "evaluate",
     "evaluate_fully",
+    "export",
     "find_run",
     "fixed_bits",
     "inpaint",
@@ -89,6 +93,7 @@ __all__ = [
     "load",
     "load_dataset",
     "load_light",
+    "load_onnx",
     "manifold",
     "neighbours",
     "read_images",

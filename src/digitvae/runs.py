@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import digitvae
 from digitvae.config import Config
 from digitvae.files import read_json, written_whole
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from digitvae.data import Dataset
     from digitvae.light import LightVAE
     from digitvae.model import VAE
+    from digitvae.onnx import Model, OnnxVAE
 
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
@@ -231,6 +233,18 @@ class Run:
 
         return read_model(self.folder / "model.keras")
 
+    def onnx_model(self) -> Model:
+        """Read `model.keras` without Keras, to write it as ONNX graphs.
+
+        Raises:
+            NeedsKeras: a `ValueError`: a model that only Keras can run.
+            ValueError: the file is missing or damaged.
+        """
+        from digitvae.light.archive import Archive
+        from digitvae.onnx import Model
+
+        return Model(Archive(self.folder / "model.keras"))
+
     def save_checkpoint(self, epoch: int, variables: list[Any]) -> None:
         """Write all that a resume needs.
 
@@ -316,6 +330,26 @@ def load_light(name: str | Path) -> LightVAE:
         ValueError: as `load`; or, as `digitvae.light.NeedsKeras`, a model that only Keras can run.
     """
     return find_run(name).load_light()
+
+
+def load_onnx(name: str | Path) -> OnnxVAE:
+    """Load an exported model, or the model of a run, to be run by ONNX Runtime (`pip install 'digitvae[onnx]'`).
+
+    Keras is not needed. It does all but train and measure.
+
+    Args:
+        name: a folder that `digitvae export --format onnx` wrote, or as for `find_run`.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ModuleNotFoundError: ONNX Runtime is not installed.
+        ValueError: as `load`; or, as `digitvae.light.NeedsKeras`, a model that only Keras can run.
+    """
+    from digitvae.onnx import from_model, is_export, read_export
+
+    if is_export(Path(name)) and name not in _names():
+        return read_export(Path(name))
+    return from_model(find_run(name).onnx_model(), digitvae.__version__)
 
 
 def shipped_models() -> list[str]:
