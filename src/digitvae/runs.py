@@ -333,9 +333,9 @@ def load_light(name: str | Path) -> LightVAE:
 
 
 def load_onnx(name: str | Path) -> OnnxVAE:
-    """Load an exported model, or the model of a run, to be run by ONNX Runtime (`pip install 'digitvae[onnx]'`).
+    """Load an exported model, or the model of a run, to be run by ONNX Runtime.
 
-    Keras is not needed. It does all but train and measure.
+    It does all but train and measure. Keras is not needed; ONNX Runtime is the extra `digitvae[onnx]`.
 
     Args:
         name: a folder that `digitvae export --format onnx` wrote, or as for `find_run`.

@@ -1,7 +1,7 @@
 """The operations that formulas are written with: Keras' by default, others where a caller asks for them.
 
-Every formula stands once. It runs on tensors of a backend, on arrays without any backend, and on whatever else
-offers these operations, say on what records them as a graph.
+Every formula stands once. It runs on tensors of a backend, on arrays without any backend, and on symbols of a
+graph (`digitvae.onnx`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def computed_by(operations: Any) -> Iterator[None]:
     """Let `ops` be these operations inside the block (in this thread); Keras stays away.
 
     Args:
-        operations: has functions under the names of `keras.ops`, as far as the formulas in the block need them.
+        operations: has functions under the names of `keras.ops`, those that the formulas in the block need.
     """
     token = _CHOSEN.set(operations)
     try:

@@ -25,15 +25,11 @@ Arrays = Mapping[str, np.ndarray]
 def functions(vae: VAE) -> dict[str, Callable[..., dict[str, Any]]]:
     """Return the parts of a model as functions of tensors by name, to tensors by name.
 
-    They are what is exported, with these names and shapes: `encoder`: images (n, height, width) in [0, 1] to
-    mean and log_scale, both (n, latent_dim); `decoder`: latents to pixels, the means of p(x|z) in [0, 1], and
-    parameters, those of p(x|z), (n, height, width, channels); `prior_sample`: noise to latents; `prior_noise`:
-    latents to noise and log_density, log p(z), (n,) nats. Where the prior depends on labels, its two
-    take labels (n, labels) too, a one in each row or weights that sum to 1, and log_density is log p(z|y).
+    They are what is exported, under the names and with the shapes of docs/export.md.
     """
 
     def prior(labels: Any) -> Any:
-        found = vae.prior.distribution(vae.posterior)
+        found: Any = vae.prior.distribution(vae.posterior)
         return found if labels is None else found.given(labels)
 
     def encoder(images: Any) -> dict[str, Any]:
@@ -94,7 +90,8 @@ def differences(vae: VAE, run: Callable[[str, Arrays], Arrays]) -> dict[str, flo
     for name, value in found.items():
         if not value <= LARGEST_DIFFERENCE:
             raise ArithmeticError(
-                f"Expected an exported model within {LARGEST_DIFFERENCE} of Keras. Received: {name} is {value:.2g} off"
+                f"Expected an exported model within {LARGEST_DIFFERENCE} of Keras. "
+                f"Received: {name}, which is {value:.2g} off"
             )
     return found
 

@@ -31,14 +31,14 @@ def write(run: Run, folder: Path) -> dict[str, Any]:
 
     if keras.backend.backend() != BACKEND:
         raise ConfigError(
-            f"Expected Keras to run on TensorFlow, which owns the format saved-model (KERAS_BACKEND={BACKEND}). "
+            f"Expected Keras on TensorFlow for the format saved-model (KERAS_BACKEND={BACKEND}). "
             f"Received: backend {keras.backend.backend()}"
         )
     import tensorflow as tf
 
     vae = run.load_model()
     height, width = vae.image_shape
-    shapes = {
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "encoder": {"images": (height, width)},
         "decoder": {"latents": (vae.latent_dim,)},
         "prior_sample": {"noise": (vae.latent_dim,)},

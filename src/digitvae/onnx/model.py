@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from digitvae.distributions import LIKELIHOODS, LabelledFlow
+from digitvae.distributions import LIKELIHOODS, Distribution, LabelledFlow
 from digitvae.distributions.operations import computed_by
 from digitvae.light.archive import Archive
 from digitvae.light.model import LightVAE
@@ -44,12 +42,12 @@ class Model:
         nats, empty without labels) and `likelihood` (its name in configs).
         """
         light, prior = self.light, self.light.prior
-        labelled = isinstance(prior, LabelledFlow)
+        shares = prior.log_probabilities.tolist() if isinstance(prior, LabelledFlow) else []
         return {
             "image_shape": list(light.image_shape),
             "latent_dim": light.latent_dim,
             "labels": light.labels,
-            "label_log_probabilities": np.asarray(prior.log_probabilities).tolist() if labelled else [],
+            "label_log_probabilities": shares,
             "likelihood": next(name for name, kind in LIKELIHOODS.items() if kind is light.likelihood),
         }
 
@@ -84,6 +82,8 @@ class Model:
         graph.output("noise", prior.to_noise(latents), self.light.latent_dim)
         graph.output("log_density", prior.log_prob(latents))
 
-    def _prior(self, graph: Graph):
+    def _prior(self, graph: Graph) -> Distribution:
         prior = self.light.prior
-        return prior.given(graph.input("labels", prior.labels)) if isinstance(prior, LabelledFlow) else prior
+        if isinstance(prior, LabelledFlow):
+            return prior.given(graph.input("labels", prior.labels))
+        return prior

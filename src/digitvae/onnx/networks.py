@@ -1,8 +1,7 @@
 """The layers of saved networks as nodes of a graph.
 
-Keras keeps the channels of images last, ONNX' convolutions want them first. Convolutions and what stands between
-them work with the channels first; an image with its channels last is a transposition, which is left out where
-nothing takes it.
+Keras keeps the channels of images last, ONNX' convolutions want them first. Convolutions and what stands
+between them work with the channels first; where nothing takes images with the channels last, they are not made.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """The bytes of an ONNX file: protocol buffers, as far as models need them.
 
-The numbers of the fields are those of ONNX' `onnx.proto3`, which never change. A writer of our own because the
-package `onnx` takes longer to load than a model takes to write, and models must be written where only NumPy is.
+The numbers of the fields are those of ONNX' `onnx.proto`, which never change. The package `onnx` is not
+needed, so that models can be written where NumPy alone is installed.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,12 +36,11 @@ def _field(number: int, value: bytes | str | int | float) -> bytes:
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
-def _message(*fields: tuple[int, Iterable[Any] | bytes | str | int | float]) -> bytes:
+def _message(*fields: tuple[int, Any]) -> bytes:
     """Return a message of fields, (number, value); a list is a field that stands several times."""
     parts = []
     for number, value in fields:
-        several = isinstance(value, Iterable) and not isinstance(value, bytes | str)
-        parts += [_field(number, one) for one in (value if several else (value,))]  # type: ignore[union-attr]
+        parts += [_field(number, one) for one in (value if isinstance(value, list | tuple) else (value,))]
     return b"".join(parts)
 
 
