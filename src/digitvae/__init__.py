@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
     from digitvae.estimator import VAEEstimator
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
-    from digitvae.exporting import Exported, export
+    from digitvae.exporting import Exported, export, load_onnx
     from digitvae.figures import show
     from digitvae.gallery import draw_evaluation, draw_figures
     from digitvae.latent import (
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
         traverse,
     )
     from digitvae.model import VAE
-    from digitvae.runs import Run, find_run, load, load_light, load_onnx
+    from digitvae.runs import Run, find_run, load, load_light
     from digitvae.scoring import Scores, score
     from digitvae.training import resume, train
 
@@ -41,7 +41,7 @@ _HOMES = {
     "data": ("Dataset", "fixed_bits", "load_dataset", "read_images", "split_validation"),
     "building": ("build",),
     "model": ("VAE",),
-    "runs": ("Run", "find_run", "load", "load_light", "load_onnx"),
+    "runs": ("Run", "find_run", "load", "load_light"),
     "training": ("resume", "train"),
     "evaluation": ("SCHEMA_VERSION", "Evaluation", "evaluate", "evaluate_fully", "score_samples"),
     "latent": (
@@ -56,7 +56,7 @@ _HOMES = {
         "traverse",
     ),
     "estimator": ("VAEEstimator",),
-    "exporting": ("Exported", "export"),
+    "exporting": ("Exported", "export", "load_onnx"),
     "figures": ("show",),
     "completion": ("denoise", "inpaint"),
     "scoring": ("Scores", "score"),

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import digitvae
 from digitvae.config import Config
 from digitvae.files import read_json, written_whole
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from digitvae.data import Dataset
     from digitvae.light import LightVAE
     from digitvae.model import VAE
-    from digitvae.onnx import Model, OnnxVAE
+    from digitvae.onnx import Model
 
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
@@ -50,7 +49,7 @@ class Run:
         self.image_shape, self.data_sha256 = image_shape, data_sha256
 
     def __str__(self) -> str:
-        return f"./{self.folder}" if str(self.folder) in _names() else str(self.folder)
+        return f"./{self.folder}" if str(self.folder) in run_names() else str(self.folder)
 
     @staticmethod
     def check_free(folder: str | Path) -> None:
@@ -294,7 +293,7 @@ def find_run(name: str | Path) -> Run:
         FileNotFoundError: no such run.
         ValueError: the folder is no run, or a damaged one; or the name is also that of a run folder here.
     """
-    if isinstance(name, Path) or name not in _names():
+    if isinstance(name, Path) or name not in run_names():
         return Run.open(name)
     shipped = SHIPPED / name
     if (Path(name) / "config.json").exists():
@@ -332,33 +331,13 @@ def load_light(name: str | Path) -> LightVAE:
     return find_run(name).load_light()
 
 
-def load_onnx(name: str | Path) -> OnnxVAE:
-    """Load an exported model, or the model of a run, to be run by ONNX Runtime.
-
-    It does all but train and measure. Keras is not needed; ONNX Runtime is the extra `digitvae[onnx]`.
-
-    Args:
-        name: a folder that `digitvae export --format onnx` wrote, or as for `find_run`.
-
-    Raises:
-        FileNotFoundError: no such run.
-        ModuleNotFoundError: ONNX Runtime is not installed.
-        ValueError: as `load`; or, as `digitvae.light.NeedsKeras`, a model that only Keras can run.
-    """
-    from digitvae.onnx import from_model, is_export, read_export
-
-    if is_export(Path(name)) and name not in _names():
-        return read_export(Path(name))
-    return from_model(find_run(name).onnx_model(), digitvae.__version__)
-
-
 def shipped_models() -> list[str]:
     """Return the names of the trained models that come with the package."""
     return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
-def _names() -> list[str]:
-    """Return the names that stand for a run and are not paths."""
+def run_names() -> list[str]:
+    """Return the names that stand for a run and are not paths: latest and the shipped models."""
     return ["latest", *shipped_models()]
 
 

@@ -1,4 +1,4 @@
-"""Every kind of model gives the same as ONNX graphs, run by ONNX Runtime, and the files keep to the standard."""
+"""Every kind of model gives the same as ONNX graphs, and its files keep to the standard."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The layers of saved networks as nodes of a graph.
 
 Keras keeps the channels of images last, ONNX' convolutions want them first. Convolutions and what stands
-between them work with the channels first; where nothing takes images with the channels last, they are not made.
+between them work with the channels first; they come last only where something takes them so.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from digitvae.distributions import LIKELIHOODS
 from digitvae.distributions.operations import by_numpy, ops
 from digitvae.files import read_json
 from digitvae.machine import usable_cores
-from digitvae.onnx.model import Model
+from digitvae.onnx.model import PARTS, Model
 
 MANIFEST = "model.json"
 """The file of an exported folder that says what it holds."""
@@ -158,54 +158,63 @@ def is_export(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def read_export(folder: Path) -> OnnxVAE:
-    """Read a folder that `digitvae export --format onnx` wrote.
+class Export:
+    """A folder that `digitvae export --format onnx` wrote.
+
+    Args:
+        folder: where it is.
+
+    Attributes:
+        folder: where it is.
+        image_shape: (height, width) of the images.
 
     Raises:
-        ModuleNotFoundError: ONNX Runtime is not installed.
-        ValueError: no such folder, a damaged one, or one of another format.
+        ValueError: a damaged folder, or one of another format or a later version.
     """
-    import_runtime()
-    manifest = read_manifest(folder)
-    if manifest["kind"] != "onnx":
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        try:
+            self._facts = read_json(folder / MANIFEST)
+            version, kind, by = (self._facts[name] for name in ("format", "kind", "digitvae"))
+            if (version, kind) == (FORMAT, "onnx"):
+                height, width = self._facts["image_shape"]
+                self.image_shape = (height, width)
+                self._files = {part: folder / self._facts["files"][part] for part in PARTS}
+                self._hashes = {part: self._facts["sha256"][path.name] for part, path in self._files.items()}
+                return
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            reason = f"no {error}" if isinstance(error, KeyError) else error
+            raise ValueError(
+                f"Expected a folder with the {MANIFEST} of an export. "
+                f"Received: {folder / MANIFEST} ({reason})"
+            ) from error
         raise ValueError(
-            f"Expected an export of the format onnx. Received: {folder}, of the format {manifest['kind']}"
+            f"Expected an export of the format onnx, version {FORMAT}. "
+            f"Received: {folder}, of the format {kind}, version {version}, by digitvae {by}"
         )
-    try:
-        files, hashes = manifest["files"], manifest["sha256"]
-        return OnnxVAE(manifest, lambda part: _verified(folder / files[part], hashes[files[part]]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, error) from error
 
+    def __str__(self) -> str:
+        return str(self.folder)
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Read the `model.json` of an export.
+    def load(self) -> OnnxVAE:
+        """Return the model.
 
-    Raises:
-        ValueError: there is none, a damaged one, or one of a later version.
-    """
-    try:
-        found = read_json(folder / MANIFEST)
-        version, by, _ = found["format"], found["digitvae"], found["kind"]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _damaged(folder, error) from error
-    if version != FORMAT:
-        raise ValueError(
-            f"Expected an export with a {MANIFEST} of format {FORMAT}. "
-            f"Received: {folder}, of format {version}, by digitvae {by}"
-        )
-    return found
+        Raises:
+            ModuleNotFoundError: ONNX Runtime is not installed.
+            ValueError: a likelihood that is not known here; later, a file that was changed.
+        """
+        import_runtime()
+        if self._facts["likelihood"] not in LIKELIHOODS:
+            raise ValueError(
+                f"Expected a likelihood of {', '.join(LIKELIHOODS)}. Received: {self._facts['likelihood']}"
+            )
+        return OnnxVAE(self._facts, self._content)
 
-
-def _damaged(folder: Path, error: Exception) -> ValueError:
-    reason = f"no {error}" if isinstance(error, KeyError) else error
-    return ValueError(
-        f"Expected a folder with the {MANIFEST} of an export. Received: {folder / MANIFEST} ({reason})"
-    )
-
-
-def _verified(path: Path, sha256: str) -> bytes:
-    content = path.read_bytes()
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ValueError(f"Expected the file that was exported. Received: {path}, which was changed")
-    return content
+    def _content(self, part: str) -> bytes:
+        content = self._files[part].read_bytes()
+        if hashlib.sha256(content).hexdigest() != self._hashes[part]:
+            raise ValueError(
+                f"Expected the file that was exported. Received: {self._files[part]}, which was changed"
+            )
+        return content
