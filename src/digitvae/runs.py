@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import digitvae
 from digitvae.config import Config
 from digitvae.files import read_json, written_whole
 
@@ -114,7 +115,7 @@ class Run:
             FileNotFoundError: no such folder.
             ValueError: a folder that is no run, or a damaged one.
         """
-        folder = Path(folder)
+        folder, stored = Path(folder), None
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"Expected a run folder, latest or a shipped model ({', '.join(shipped_models())}). "
@@ -129,8 +130,10 @@ class Run:
                 f"Expected a run folder with a config.json. Received: {folder} (it has none)"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
+            version = written_by(stored)
+            other = f"; a run of digitvae {version}" if version != digitvae.__version__ else ""
             raise ValueError(
-                f"Expected a readable config.json. Received: {folder / 'config.json'} ({error})"
+                f"Expected a readable config.json. Received: {folder / 'config.json'} ({error}{other})"
             ) from error
 
     def has_checkpoint(self) -> bool:
@@ -366,6 +369,14 @@ def _latest() -> Path:
     if not candidates:
         raise FileNotFoundError(f"Expected a run in {RUNS}/ for latest. Received: none there")
     return max(candidates, key=lambda folder: (folder / "config.json").stat().st_mtime)
+
+
+def written_by(stored: Any) -> str:
+    """Return the version of digitvae that wrote a `config.json`, as far as it says so."""
+    try:
+        return str(stored["versions"]["digitvae"])
+    except (KeyError, TypeError):
+        return digitvae.__version__
 
 
 def _versions() -> dict[str, str]:

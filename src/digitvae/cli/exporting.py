@@ -42,11 +42,16 @@ def work(arguments: argparse.Namespace) -> None:
         raise ConfigError(
             f"Expected --backend {only} for the format {arguments.format}. Received: {arguments.backend}"
         )
+
+    def load(run: digitvae.Run) -> digitvae.VAE:
+        start_backend(only or arguments.backend)
+        return run.load_model()
+
     done = digitvae.export(
         digitvae.find_run(arguments.model),
         arguments.output,
         arguments.format,
-        prepare=lambda: start_backend(only or arguments.backend),
+        load=load,
     )
     if arguments.json:
         found = {

@@ -62,7 +62,7 @@ def differences(vae: VAE, run: Callable[[str, Arrays], Arrays]) -> dict[str, flo
         where that is above 1.
 
     Raises:
-        ArithmeticError: one is above `LARGEST_DIFFERENCE`, or no number.
+        RuntimeError: one is above `LARGEST_DIFFERENCE`, or no number.
     """
     found: dict[str, float] = {}
     parts = functions(vae)
@@ -89,7 +89,7 @@ def differences(vae: VAE, run: Callable[[str, Arrays], Arrays]) -> dict[str, flo
                 found[key] = max(found.get(key, 0.0), float(difference.max()))
     for name, value in found.items():
         if not value <= LARGEST_DIFFERENCE:
-            raise ArithmeticError(
+            raise RuntimeError(
                 f"Expected an exported model within {LARGEST_DIFFERENCE} of Keras. "
                 f"Received: {name}, which is {value:.2g} off"
             )

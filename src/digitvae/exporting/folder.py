@@ -9,14 +9,17 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import digitvae
 from digitvae.config import ConfigError
 from digitvae.exporting.description import description
 from digitvae.files import check_writable, folder_written_whole, read_json
 from digitvae.onnx.runtime import FORMAT, MANIFEST
-from digitvae.runs import Run, find_run
+from digitvae.runs import Run, find_run, written_by
+
+if TYPE_CHECKING:
+    from digitvae.model import VAE
 
 FORMATS = {
     "onnx": "encoder, decoder and prior as ONNX files, for any runtime",
@@ -34,10 +37,15 @@ class Writer(Protocol):
     def check(self) -> None:
         """Raise a `ModuleNotFoundError` if something that it needs is not installed."""
 
-    def write(self, run: Run, folder: Path) -> Mapping[str, Any]:
+    def write(self, run: Run, folder: Path, load: Callable[[], VAE]) -> Mapping[str, Any]:
         """Fill a folder, compare what was written with Keras, and return the format's part of the manifest.
 
         It has `differences`: the largest of every output, by name.
+
+        Args:
+            run: what to export.
+            folder: an empty one.
+            load: loads the model with Keras, which takes seconds: what can go wrong without it goes first.
         """
 
 
@@ -72,7 +80,7 @@ def export(
     run: Run | str | Path,
     folder: str | Path,
     format: str = "onnx",
-    prepare: Callable[[], None] = lambda: None,
+    load: Callable[[Run], VAE] = Run.load_model,
 ) -> Exported:
     """Write a trained model for use without this package, and compare what was written with Keras.
 
@@ -80,13 +88,13 @@ def export(
         run: a run, or what `find_run` finds.
         folder: a new or empty one, or one that holds an earlier export and nothing else, which is replaced.
         format: one of `FORMATS`.
-        prepare: called when arguments and folder were found good, before Keras is needed.
+        load: loads the model with Keras; called late, when all else was found good.
 
     Raises:
         ConfigError: an unknown format, or one that is written on another backend.
         FileExistsError: the folder holds something else.
         ModuleNotFoundError: something that the format needs is not installed.
-        ArithmeticError: what was written differs from Keras; the folder is as it was.
+        RuntimeError: what was written differs from Keras; the folder is as it was.
         OSError: the folder cannot be written.
         ValueError: the model is damaged, or of a later version.
     """
@@ -98,8 +106,7 @@ def export(
         raise FileExistsError(f"Expected a new or empty folder, or an earlier export. Received: {folder}")
     check_writable(folder.parent, folder)
     with folder_written_whole(folder, replaces=is_free) as temporary:
-        prepare()
-        own = dict(module.write(run, temporary))
+        own = dict(module.write(run, temporary, lambda: load(run)))
         found = {"format": FORMAT, "kind": format, **description(run), **own, "sha256": _hashes(temporary)}
         (temporary / MANIFEST).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     sizes = {name: (folder / name).stat().st_size for name in [*found["sha256"], MANIFEST]}
@@ -130,7 +137,7 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def _check_version(run: Run) -> None:
     """Refuse a run of a later version, whose files may mean something else."""
-    version = str(run.read_json("config.json").get("versions", {}).get("digitvae", "0"))
+    version = written_by(run.read_json("config.json"))
     if _numbers(version) > _numbers(digitvae.__version__):
         raise ValueError(
             f"Expected a run of digitvae {digitvae.__version__} or earlier (pip install --upgrade digitvae). "

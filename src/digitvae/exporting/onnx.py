@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import digitvae
 from digitvae.exporting.checking import Arrays, differences
@@ -11,6 +12,9 @@ from digitvae.exporting.description import description, texts
 from digitvae.onnx import PARTS
 from digitvae.onnx.runtime import import_runtime, session
 from digitvae.runs import Run
+
+if TYPE_CHECKING:
+    from digitvae.model import VAE
 
 BACKEND = None
 
@@ -24,14 +28,14 @@ def check() -> None:
     import_runtime()
 
 
-def write(run: Run, folder: Path) -> dict[str, Any]:
+def write(run: Run, folder: Path, load: Callable[[], VAE]) -> dict[str, Any]:
     """Write the files, read them again, and compare them with Keras.
 
     Returns:
         For the manifest: what a user of the files must know, their names, and the differences.
 
     Raises:
-        ArithmeticError: they differ from Keras.
+        RuntimeError: they differ from Keras.
         ValueError: a damaged model, or one with layers that are not known here.
     """
     model = run.onnx_model()
@@ -46,4 +50,4 @@ def write(run: Run, folder: Path) -> dict[str, Any]:
         names = [output.name for output in sessions[part].get_outputs()]
         return dict(zip(names, sessions[part].run(names, dict(inputs)), strict=True))
 
-    return {**facts, "files": files, "differences": differences(run.load_model(), compute)}
+    return {**facts, "files": files, "differences": differences(load(), compute)}

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from digitvae.config import ConfigError
 from digitvae.exporting.checking import PARTS_OF_PRIOR, Arrays, differences, functions
 from digitvae.runs import Run
+
+if TYPE_CHECKING:
+    from digitvae.model import VAE
 
 BACKEND = "tensorflow"
 
@@ -16,17 +20,18 @@ def check() -> None:
     """Keras says what is missing when it starts."""
 
 
-def write(run: Run, folder: Path) -> dict[str, Any]:
+def write(run: Run, folder: Path, load: Callable[[], VAE]) -> dict[str, Any]:
     """Write the SavedModel, load it again, and compare it with Keras.
 
     Returns:
         For the manifest: shape of images, number of latents and labels, and the differences.
 
     Raises:
-        ArithmeticError: it differs from Keras.
+        RuntimeError: it differs from Keras.
         ConfigError: Keras runs on another backend than TensorFlow.
         ValueError: a damaged model.
     """
+    vae = load()
     import keras
 
     if keras.backend.backend() != BACKEND:
@@ -36,7 +41,6 @@ def write(run: Run, folder: Path) -> dict[str, Any]:
         )
     import tensorflow as tf
 
-    vae = run.load_model()
     height, width = vae.image_shape
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "encoder": {"images": (height, width)},
