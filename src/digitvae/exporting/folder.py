@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMATS = {
     "onnx": "encoder, decoder and prior as ONNX files, for any runtime",
     "saved-model": "the same as signatures of TensorFlow's SavedModel",
+    "web": "the page of `digitvae explore`, for any web host",
 }
 """The formats, each with what it is; a module of this package writes each (`Writer`)."""
 
@@ -99,7 +100,7 @@ def export(
         ValueError: the model is damaged, or of a later version.
     """
     run = run if isinstance(run, Run) else find_run(run)
-    _check_version(run)
+    check_version(run)
     module, folder = writer(format), Path(folder)
     module.check()
     if folder.exists() and not is_free(folder):
@@ -135,8 +136,12 @@ def _hashes(folder: Path) -> dict[str, str]:
     }
 
 
-def _check_version(run: Run) -> None:
-    """Refuse a run of a later version, whose files may mean something else."""
+def check_version(run: Run) -> None:
+    """Refuse a run of a later version, whose files may mean something else.
+
+    Raises:
+        ValueError: it is one.
+    """
     version = written_by(run.read_json("config.json"))
     if _numbers(version) > _numbers(digitvae.__version__):
         raise ValueError(
