@@ -121,7 +121,9 @@ def test_equal_nodes_and_constants_stand_once_and_unused_ones_not_at_all():
 def test_shapes_that_do_not_go_together_are_errors():
     graph = Graph("test")
     x = graph.input("x", 4)
-    with pytest.raises(ValueError, match=r"Expected shapes to broadcast\. Received: \(-1, 4\) and \(3,\)"):
+    with pytest.raises(
+        ValueError, match=r"Expected shapes that go together\. Received: \(-1, 4\) and \(3,\)"
+    ):
         x + np.zeros(3, "float32")
     with pytest.raises(ValueError, match=r"Expected y of shape \(-1, 5\)"):
         graph.output("y", x, 5)
