@@ -32,11 +32,7 @@ export function stylesPanel(app: App, parent: HTMLElement): void {
       'header',
       {},
       h('h2', {}, 'Same hand, every digit'),
-      h(
-        'p',
-        { class: 'quiet' },
-        'The style is kept and only the digit changes. Choose one to go on with it.',
-      ),
+      h('p', { class: 'quiet' }, 'The style stays, the digit changes. Choose one to go on with it.'),
       button('Save PNG', () => savePng('styles', canvases, facts.labels)),
     ),
     h('div', { class: 'strip' }, ...choices),

@@ -22,9 +22,9 @@ export function roundEven(x: number): number {
   return rest < 0.5 || (rest === 0.5 && floor % 2 === 0) ? floor : floor + 1;
 }
 
-export function sum(values: ArrayLike<number>): number {
+export function sum(values: Iterable<number>): number {
   let total = 0;
-  for (let i = 0; i < values.length; i++) total += values[i]!;
+  for (const value of values) total += value;
   return total;
 }
 
