@@ -6,8 +6,9 @@ import keras
 import numpy as np
 import pytest
 
-from digitvae.building import LIKELIHOODS, build, resolve_auto
+from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
+from digitvae.distributions import LIKELIHOODS
 from digitvae.objectives import ELBO, IWAE
 from digitvae.priors import FlowPrior, MixturePrior, StandardNormalPrior, VampPrior
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from digitvae import seeds
 from digitvae.config import Config, ConfigError, with_changes
-from digitvae.distributions import Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture, Likelihood
+from digitvae.distributions import LIKELIHOODS
 from digitvae.machine import tensorflow_bfloat16
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
@@ -24,11 +24,6 @@ from digitvae.speed.on_tensorflow import Adam
 NETWORKS = {"conv": (conv_encoder, conv_decoder), "dense": (dense_encoder, dense_decoder)}
 BEST_ACTIVATION = {"conv": "relu", "dense": "swish"}
 """What "auto" means."""
-LIKELIHOODS: dict[str, type[Likelihood]] = {
-    "bernoulli": Bernoulli,
-    "continuous_bernoulli": ContinuousBernoulli,
-    "discretised_logistic": DiscretisedLogisticMixture,
-}
 DTYPES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 

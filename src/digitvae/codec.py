@@ -319,8 +319,8 @@ class Codec(abc.ABC):
 
     def _given(self, *weights: Tensor) -> Distribution:
         """Return the prior, or p(z|y) for weights of the labels."""
-        prior = self._prior()
-        return prior.given(*weights) if isinstance(prior, LabelledFlow) else prior
+        prior: Any = self._prior()
+        return prior.given(*weights) if self.labels else prior
 
     def _weights(self, labels: npt.ArrayLike | None, rows: np.ndarray) -> list[npt.NDArray[np.float32]]:
         if labels is None:

@@ -9,7 +9,8 @@ import platform
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -61,48 +62,49 @@ def written_whole(path: str | Path, size: int = 0, new: bool = False) -> Iterato
 
 
 @contextmanager
-def folder_written_whole(path: str | Path) -> Iterator[Path]:
+def folder_written_whole(
+    path: str | Path, replaces: Callable[[Path], bool] = lambda folder: False
+) -> Iterator[Path]:
     """Give a temporary folder to write files to, and put it in place when the block ends well.
 
     Args:
         path: where the folder shall be: a new one, whose parent must exist, or an empty one. Temporary
             folders that killed writers of the same folder left there are removed.
+        replaces: tells whether a folder that holds something may be replaced.
 
     Yields:
-        A folder on the same disk. It is gone when the block raises.
+        A folder on the same disk. It is gone when the block raises, and what it would replace still there.
 
     Raises:
         DiskFull: there is no room for the files.
-        FileExistsError: there is a file, or a folder that holds something.
+        FileExistsError: there is a file, or a folder that holds something and is not to be replaced.
         OSError: the parent is missing or not writable.
     """
     path = Path(path)
     # An empty folder stays itself: it may be somebody's current folder, or a disk.
-    present = path.is_dir()
+    present = path.is_dir() and not any(path.iterdir())
     place = path / "files" if present else path
     _clear_stale(place)
-    if os.path.lexists(path) and (not present or any(path.iterdir())):
+    if os.path.lexists(path) and not present and not (path.is_dir() and replaces(path)):
         raise FileExistsError(f"Expected a new or empty folder. Received: {path}")
     temporary = _temporary(place)
     placed: list[Path] = []
     try:
         temporary.mkdir()
         yield temporary
-        files = list(temporary.iterdir())
-        for name in files:
-            with name.open("r+b") as file:
-                os.fsync(file.fileno())
-        if not present:
-            temporary.rename(path)
-            return
-        for name in files:
-            placed.append(name.rename(path / name.name))
-        temporary.rmdir()
+        for file in _regular(temporary):
+            with file.open("r+b") as opened:
+                os.fsync(opened.fileno())
+        if present:
+            for entry in list(temporary.iterdir()):
+                placed.append(entry.rename(path / entry.name))
+            temporary.rmdir()
+        else:
+            _exchange(temporary, path)
     except BaseException as error:
-        needed = sum(file.stat().st_size for file in [*temporary.glob("*"), *placed])
-        shutil.rmtree(temporary, ignore_errors=True)
-        for name in placed:
-            name.unlink()
+        needed = sum(file.stat().st_size for entry in (temporary, *placed) for file in _regular(entry))
+        for entry in (temporary, *placed):
+            _remove(entry)
         _explain(error, path, needed)
         raise
 
@@ -119,6 +121,52 @@ def _put_first(temporary: Path, path: Path) -> None:
         temporary.replace(path)
     else:
         temporary.unlink()
+
+
+def check_writable(folder: Path, output: str | Path) -> None:
+    """Make sure before the work that files can be made in a folder.
+
+    Args:
+        folder: where the output, or its folder, shall be.
+        output: named in the error.
+
+    Raises:
+        OSError: the folder is missing or not writable.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(
+            f"Expected an output in a folder that exists and can be written. "
+            f"Received: {output} ({folder}: {error.strerror})"
+        ) from None
+
+
+def _exchange(new: Path, path: Path) -> None:
+    """Put a folder in place, in exchange for the one that may be there."""
+    if not path.exists():
+        new.rename(path)
+        return
+    old = path.rename(_temporary(path))
+    try:
+        new.rename(path)
+    except BaseException:
+        old.rename(path)
+        raise
+    shutil.rmtree(old)
+
+
+def _regular(entry: Path) -> list[Path]:
+    """Return a file, or the files in a folder and its folders."""
+    return [file for file in (entry, *entry.rglob("*")) if file.is_file()]
+
+
+def _remove(entry: Path) -> None:
+    if entry.is_dir():
+        shutil.rmtree(entry, ignore_errors=True)
+    else:
+        entry.unlink(missing_ok=True)
 
 
 def _temporary(path: Path) -> Path:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import digitvae
 from digitvae.config import Config
 from digitvae.files import leftovers, read_json, written_whole
 from digitvae.markup import html_table
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from digitvae.data import Dataset
     from digitvae.light import LightVAE
     from digitvae.model import VAE
+    from digitvae.onnx import Model
 
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
@@ -51,7 +53,7 @@ class Run:
         self.image_shape, self.data_sha256 = image_shape, data_sha256
 
     def __str__(self) -> str:
-        return f"./{self.folder}" if str(self.folder) in _names() else str(self.folder)
+        return f"./{self.folder}" if str(self.folder) in run_names() else str(self.folder)
 
     def _repr_html_(self) -> str:
         """Say in a notebook what was trained."""
@@ -120,7 +122,7 @@ class Run:
             FileNotFoundError: no such folder.
             ValueError: a folder that is no run, or a damaged one.
         """
-        folder = Path(folder)
+        folder, stored = Path(folder), None
         if not folder.is_dir():
             raise FileNotFoundError(
                 f"Expected a run folder, latest or a shipped model ({', '.join(shipped_models())}). "
@@ -135,8 +137,10 @@ class Run:
                 f"Expected a run folder with a config.json. Received: {folder} (it has none)"
             ) from None
         except (OSError, ValueError, KeyError, TypeError) as error:
+            version = written_by(stored)
+            other = f"; a run of digitvae {version}" if version != digitvae.__version__ else ""
             raise ValueError(
-                f"Expected a readable config.json. Received: {folder / _CONFIG} ({error})"
+                f"Expected a readable config.json. Received: {folder / _CONFIG} ({error}{other})"
             ) from error
 
     def has_checkpoint(self) -> bool:
@@ -238,6 +242,18 @@ class Run:
 
         return read_model(self.folder / "model.keras")
 
+    def onnx_model(self) -> Model:
+        """Read `model.keras` without Keras, to write it as ONNX graphs.
+
+        Raises:
+            NeedsKeras: a `ValueError`: a model that only Keras can run.
+            ValueError: the file is missing or damaged.
+        """
+        from digitvae.light.archive import Archive
+        from digitvae.onnx import Model
+
+        return Model(Archive(self.folder / "model.keras"))
+
     def save_checkpoint(self, epoch: int, variables: list[Any]) -> None:
         """Write all that a resume needs.
 
@@ -288,7 +304,7 @@ def find_run(name: str | Path) -> Run:
         FileNotFoundError: no such run.
         ValueError: the folder is no run, or a damaged one; or the name is also that of a run folder here.
     """
-    if isinstance(name, Path) or name not in _names():
+    if isinstance(name, Path) or name not in run_names():
         return Run.open(name)
     shipped = SHIPPED / name
     if (Path(name) / _CONFIG).exists():
@@ -331,8 +347,8 @@ def shipped_models() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob(f"*/{_CONFIG}"))
 
 
-def _names() -> list[str]:
-    """Return the names that stand for a run and are not paths."""
+def run_names() -> list[str]:
+    """Return the names that stand for a run and are not paths: latest and the shipped models."""
     return ["latest", *shipped_models()]
 
 
@@ -376,6 +392,14 @@ def _latest() -> Path:
     if not candidates:
         raise FileNotFoundError(f"Expected a run in {RUNS}/ for latest. Received: none there")
     return max(candidates, key=lambda folder: (folder / _CONFIG).stat().st_mtime)
+
+
+def written_by(stored: Any) -> str:
+    """Return the version of digitvae that wrote a `config.json`, as far as it says so."""
+    try:
+        return str(stored["versions"]["digitvae"])
+    except (KeyError, TypeError):
+        return digitvae.__version__
 
 
 def _versions() -> dict[str, str]:

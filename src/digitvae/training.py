@@ -6,7 +6,7 @@ import math
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from digitvae.batches import ShuffledBatches
 from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
+from digitvae.explorer.film import Camera
 from digitvae.files import DiskFull
 from digitvae.model import METRICS, VAE
 from digitvae.priors import FlowPrior
@@ -42,6 +43,7 @@ def train(
     progress: bool = True,
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    started: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train a model and leave a run folder.
 
@@ -52,6 +54,7 @@ def train(
         progress: show a progress bar on stderr where that is a terminal, otherwise one line per epoch.
         tensorboard: also write TensorBoard events into the run folder.
         callbacks: more of Keras' callbacks; at the end of an epoch they find the run folder written.
+        started: called with the run when its folder is there, before the first step.
 
     Returns:
         The run: `Run.load_model` gives its model, `Run.history` its numbers.
@@ -72,7 +75,7 @@ def train(
         # A resume may happen in another working directory.
         config = with_changes(config, data=str(Path(config.data).resolve()))
     run = Run.create(config, dataset.image_shape, dataset.sha256, folder)
-    return _fit(run, dataset, progress, tensorboard, callbacks)
+    return _fit(run, dataset, progress, tensorboard, callbacks, started)
 
 
 def resume(
@@ -81,6 +84,7 @@ def resume(
     progress: bool = True,
     tensorboard: bool = False,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    started: Callable[[Run], None] | None = None,
 ) -> Run:
     """Continue an unfinished run; the result is exactly that of an uninterrupted one.
 
@@ -90,6 +94,7 @@ def resume(
         progress: as in `train`.
         tensorboard: as in `train`.
         callbacks: as in `train`.
+        started: as in `train`.
 
     Raises:
         ConfigError: the run began on another backend.
@@ -98,7 +103,7 @@ def resume(
     run = run if isinstance(run, Run) else find_run(run)
     dataset = dataset or load_dataset(run.config.data)
     run.check_data(dataset)
-    return _fit(run, dataset, progress, tensorboard, callbacks)
+    return _fit(run, dataset, progress, tensorboard, callbacks, started)
 
 
 def _fit(
@@ -107,9 +112,11 @@ def _fit(
     progress: bool,
     tensorboard: bool,
     callbacks: Sequence[keras.callbacks.Callback],
+    started: Callable[[Run], None] | None,
 ) -> Run:
     config = run.config
-    (images, labels), (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
+    (images, labels), held_out = split_validation(dataset.train_images, dataset.train_labels)
+    validation = held_out.images
     if config.condition == "none":
         labels = None
     if config.binarization == "dynamic":
@@ -124,12 +131,14 @@ def _fit(
     if config.start_from and not run.has_checkpoint():
         _copy_weights(config.start_from, vae)
     vae.optimizer.build(vae.trainable_variables)
-    writer = RunWriter(run, twin, batches)
+    writer = RunWriter(run, twin, batches, Camera(run.folder, held_out, config.epochs, config.seed))
     writer.set_model(vae)
     shown = Progress(progress, config.epochs)
     extras = [shown, *_tensorboard(run, tensorboard), *callbacks]
     try:
         done = writer.start()
+        if started is not None:
+            started(run)
         vae.fit(
             batches.for_fit(),
             validation_data=(validation,),
@@ -171,11 +180,11 @@ def _copy_weights(name: str, vae: VAE) -> None:
 
 
 class RunWriter(keras.callbacks.Callback):
-    """Writes history, checkpoint and model after every epoch, and stops a training that diverges."""
+    """Writes history, checkpoint, model and film after every epoch, and stops a training that diverges."""
 
-    def __init__(self, run: Run, twin: VAE, batches: ShuffledBatches):
+    def __init__(self, run: Run, twin: VAE, batches: ShuffledBatches, camera: Camera):
         super().__init__()
-        self.run, self.twin, self.batches = run, twin, batches
+        self.run, self.twin, self.batches, self.camera = run, twin, batches, camera
         self.history: dict[str, list[float]] = {}
         self.epochs_done = 0
         self.first_loss: float | None = None
@@ -189,6 +198,7 @@ class RunWriter(keras.callbacks.Callback):
             self.history = {name: values[: self.epochs_done] for name, values in self.run.history().items()}
         else:
             self._keep(0)
+        self.camera.start(self.epochs_done)
         return self.epochs_done
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -220,7 +230,7 @@ class RunWriter(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Add a row to the history, then save checkpoint and model."""
+        """Add a row to the history, save model and checkpoint, then the frame of the film."""
         numbers = {name: float(value) for name, value in (logs or {}).items()}
         # A divergence in the last step shows only in the validation loss.
         self._check(numbers["val_loss"])
@@ -233,6 +243,7 @@ class RunWriter(keras.callbacks.Callback):
             self.history.setdefault(name, []).append(value)
         self.run.write_history(self.history)
         self._keep(epoch + 1)
+        self.camera.record(self.twin, epoch + 1, row["val_elbo"])
         if row["val_kl"] < COLLAPSED_KL and not self.warned:
             self.warned = True
             warnings.warn(

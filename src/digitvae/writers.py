@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +16,7 @@ import numpy as np
 
 from digitvae.config import ConfigError
 from digitvae.figures.tiles import compose, near_square, split_rows
-from digitvae.files import folder_written_whole, written_whole
+from digitvae.files import check_writable, folder_written_whole, written_whole
 from digitvae.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -104,14 +103,7 @@ def check_target(text: str, kinds: Sequence[str]) -> Target:
         raise FileExistsError(f"Expected {what} for the output. Received: {text}, which is something else")
     else:
         parent = path.parent
-    try:
-        with tempfile.TemporaryFile(dir=parent):
-            pass
-    except OSError as error:
-        raise type(error)(
-            f"Expected an output in a folder that exists and can be written. "
-            f"Received: {text} ({parent}: {error.strerror})"
-        ) from None
+    check_writable(parent, text)
     return Target(path, kind)
 
 

@@ -39,6 +39,12 @@ VERBS = {
         "score": ("judging", "say how likely images are, and how unusual"),
         "neighbours": ("judging", "find the training images most like an image"),
     },
+    "play with a model": {
+        "explore": ("exploring", "open a page in which digits change as one drags and draws"),
+    },
+    "take a model elsewhere": {
+        "export": ("exporting", "write a model for use without this package"),
+    },
 }
 _ALIASES = {"neighbours": ["neighbors"]}
 

@@ -86,7 +86,7 @@ def _add_inpaint(parser: argparse.ArgumentParser) -> None:
 
 def _inpaint(task: Task) -> Result:
     given = task.arguments
-    mask = _mask(given, task.run.image_shape)
+    mask = _mask(given, task.model.image_shape)
     images, names = task.read(given.inputs)
     vae = task.load(light=False)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from contextlib import nullcontext
 from typing import Any
 
 import digitvae
 from digitvae.cli.common import add_common_arguments, number, start_backend, whole
+from digitvae.cli.exploring import Watch, add_server_arguments
 from digitvae.config import (
     ARCHITECTURES,
     BINARIZATIONS,
@@ -38,20 +40,33 @@ def work(arguments: argparse.Namespace) -> None:
     dataset = digitvae.load_dataset(config.data)
     if unfinished is not None:
         unfinished.check_data(dataset)
+    with Watch(arguments) if arguments.watch else nullcontext() as watch:
+        run = _trained(unfinished, config, dataset, arguments, watch)
+        try:
+            _draw_and_measure(run, dataset, arguments)
+        except DiskFull as error:
+            raise DiskFull(f"{error}; the model is kept, --resume {run} goes on from there") from None
+        if watch is not None:
+            watch.finish(run)
+
+
+def _trained(
+    unfinished: digitvae.Run | None,
+    config: Config,
+    dataset: digitvae.Dataset,
+    arguments: argparse.Namespace,
+    watch: Watch | None,
+) -> digitvae.Run:
     with tuned_for_training():
         start_backend(arguments.backend if config.backend == "auto" else config.backend)
 
         # Maximise the evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)). The run folder keeps the
         # model, the history and all that --resume needs.
         progress, tensorboard = not arguments.no_progress_bar, arguments.tensorboard
+        started = None if watch is None else watch.start
         if unfinished is not None:
-            run = digitvae.resume(unfinished, dataset, progress, tensorboard)
-        else:
-            run = digitvae.train(config, dataset, arguments.run, progress, tensorboard)
-    try:
-        _draw_and_measure(run, dataset, arguments)
-    except DiskFull as error:
-        raise DiskFull(f"{error}; the model is kept, --resume {run} goes on from there") from None
+            return digitvae.resume(unfinished, dataset, progress, tensorboard, started=started)
+        return digitvae.train(config, dataset, arguments.run, progress, tensorboard, started=started)
 
 
 def _draw_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> None:
@@ -73,12 +88,15 @@ def _draw_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: a
     else:
         print(report(result))
         print(f"\nRun folder: {run} (figures in {run.folder / 'figures'})", flush=True)
-        # Also in windows, where there is a screen.
-        digitvae.show(list(figures.values()))
+        if not arguments.watch:
+            # Also in windows, where there is a screen.
+            digitvae.show(list(figures.values()))
 
 
 def _checked(arguments: argparse.Namespace) -> tuple[digitvae.Run | None, Config]:
     """Return the run to go on with, if any, and what to train."""
+    if not arguments.watch and (arguments.port or arguments.no_browser):
+        raise ConfigError("Expected --port and --no-browser with --watch. Received: no --watch")
     given = {field: getattr(arguments, field) for _, field, _, _ in _CONFIG_FLAGS}
     if arguments.resume is None:
         config = resolve(arguments.recipe, arguments.config, backend=arguments.backend, **given)
@@ -190,4 +208,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tensorboard", action="store_true", help="also write TensorBoard events into the run folder"
     )
+    parser.add_argument(
+        "--watch", action="store_true", help="show the training as a film in the browser, then the model"
+    )
+    add_server_arguments(parser)
     add_common_arguments(parser)

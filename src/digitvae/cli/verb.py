@@ -29,24 +29,37 @@ _FORMS = {
 if TYPE_CHECKING:
     import numpy as np
 
+    from digitvae.onnx import Export
     from digitvae.writers import Result
 
 
 @dataclass
 class Task:
-    """One call of a verb: its arguments, the run, and what was read."""
+    """One call of a verb: its arguments, the model, and what was read."""
 
     arguments: argparse.Namespace
-    run: digitvae.Run
+    model: digitvae.Run | Export
     seen: list[np.ndarray] = field(default_factory=list)
 
     def read(self, texts: Sequence[str]) -> tuple[np.ndarray, list[str]]:
         """Read images, uint8 (n, height, width), of the model's size, and a name for each."""
         from digitvae.data import read_inputs
 
-        images, names = read_inputs(texts, self.run.image_shape, self.arguments.raw)
+        images, names = read_inputs(texts, self.model.image_shape, self.arguments.raw)
         self.seen.append(images)
         return images, names
+
+    @property
+    def run(self) -> digitvae.Run:
+        """The run.
+
+        Raises:
+            ValueError: the model is an exported one.
+        """
+        if not isinstance(self.model, digitvae.Run):
+            wanted = "--backend" if self.arguments.backend else self.arguments.verb
+            raise ValueError(f"Expected a run for {wanted}. Received: {self.model}, an exported model")
+        return self.model
 
     def load(self, light: bool = True) -> Any:
         """Load the model, after all that can be wrong with arguments and inputs was said.
@@ -55,14 +68,17 @@ class Task:
             light: whether NumPy suffices, which starts faster; `--backend` asks for Keras.
         """
         if light and self.arguments.backend is None:
+            if not isinstance(self.model, digitvae.Run):
+                return self.model.load()
             from digitvae.light import NeedsKeras
 
             try:
                 return self.run.load_light()
             except NeedsKeras:
                 pass
+        run = self.run
         start_backend(self.arguments.backend)
-        return self.run.load_model()
+        return run.load_model()
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,9 @@ class Verb:
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
         """Add all options of the verb."""
         parser.description = self.description
-        parser.add_argument("model", metavar="MODEL", help="a run folder, latest, or a shipped model")
+        parser.add_argument(
+            "model", metavar="MODEL", help="a run folder, latest, a shipped model, or one exported as onnx"
+        )
         self.add_options(parser)
         forms = ", ".join(f"{ending} {what}" for ending, what in _FORMS.items() if ending in self.kinds)
         parser.add_argument(
@@ -127,13 +145,14 @@ class Verb:
         import numpy as np
 
         from digitvae import writers
+        from digitvae.exporting import find_model
 
         target = None if arguments.output is None else writers.check_target(arguments.output, self.kinds)
         shown = None
         if getattr(arguments, "show_input", False):
             base = Path(arguments.verb) if target is None else target.path
             shown = writers.check_target(str(base.with_name(f"{base.stem}-input.png")), (".png",))
-        task = Task(arguments, digitvae.find_run(arguments.model))
+        task = Task(arguments, find_model(arguments.model))
         with progress_shown(not arguments.no_progress_bar):
             result = self.find(task)
             if target is not None:

@@ -44,5 +44,5 @@ def distorted(images: Images, strength: float, generator: np.random.Generator) -
         picture = Image.fromarray(images[i])
         size, method = (width, height), Image.Transform.AFFINE
         moved = picture.transform(size, method, coefficients, Image.Resampling.BICUBIC)
-        out[i].flat[np.argsort(moved, axis=None, kind="stable")] = np.sort(images[i], axis=None)
+        out[i].flat[np.argsort(np.asarray(moved), axis=None, kind="stable")] = np.sort(images[i], axis=None)
     return out

@@ -4,6 +4,7 @@ from digitvae.distributions.base import Distribution, Tensor
 from digitvae.distributions.flows import Flow, FlowDistribution, LabelledFlow
 from digitvae.distributions.gaussian import Gaussian, GaussianMixture
 from digitvae.distributions.likelihoods import (
+    LIKELIHOODS,
     Bernoulli,
     ContinuousBernoulli,
     DiscretisedLogisticMixture,
@@ -11,6 +12,7 @@ from digitvae.distributions.likelihoods import (
 )
 
 __all__ = [
+    "LIKELIHOODS",
     "Bernoulli",
     "ContinuousBernoulli",
     "DiscretisedLogisticMixture",

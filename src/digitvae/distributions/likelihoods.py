@@ -225,6 +225,14 @@ class DiscretisedLogisticMixture(Likelihood):
         return ops.logsumexp(self._log_weights + log_mass, axis=-1)
 
 
+LIKELIHOODS: dict[str, type[Likelihood]] = {
+    "bernoulli": Bernoulli,
+    "continuous_bernoulli": ContinuousBernoulli,
+    "discretised_logistic": DiscretisedLogisticMixture,
+}
+"""By their names in configs."""
+
+
 def _checked(params: Tensor, channels: int) -> Tensor:
     params = as_float32(params)
     if params.shape[-1] != channels:

@@ -1,36 +1,47 @@
-"""The operations that formulas are written with: Keras' by default, NumPy's where a caller asks for them.
+"""The operations that formulas are written with: Keras' by default, others where a caller asks for them.
 
-Every formula stands once, and runs on tensors of a backend as well as on arrays without any backend.
+Every formula stands once. It runs on tensors of a backend, on arrays without any backend, and on symbols of a
+graph (`digitvae.onnx`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
-_BY_NUMPY: ContextVar[bool] = ContextVar("by_numpy", default=False)
+_CHOSEN: ContextVar[Any] = ContextVar("operations", default=None)
 
 
 @contextmanager
-def by_numpy() -> Iterator[None]:
-    """Let `ops` be NumPy's inside the block (in this thread): arrays come in and go out, Keras stays away."""
-    token = _BY_NUMPY.set(True)
+def computed_by(operations: Any) -> Iterator[None]:
+    """Let `ops` be these operations inside the block (in this thread); Keras stays away.
+
+    Args:
+        operations: has functions under the names of `keras.ops`, those that the formulas in the block need.
+    """
+    token = _CHOSEN.set(operations)
     try:
         yield
     finally:
-        _BY_NUMPY.reset(token)
+        _CHOSEN.reset(token)
+
+
+def by_numpy() -> AbstractContextManager[None]:
+    """Let `ops` be NumPy's inside the block: arrays come in and go out."""
+    return computed_by(numpy_operations)
 
 
 class _Operations:
     """What `keras.ops` offers under the same names, as far as the formulas need it."""
 
     def __getattr__(self, name: str) -> Any:
-        if _BY_NUMPY.get():
-            return _OWN.get(name) or getattr(np, name)
+        chosen = _CHOSEN.get()
+        if chosen is not None:
+            return getattr(chosen, name)
         import keras
 
         return getattr(keras.ops, name)
@@ -106,3 +117,13 @@ _OWN: dict[str, Callable[..., Any]] = {
     "stop_gradient": np.asarray,
     "where": _where,
 }
+
+
+class _NumpyOperations:
+    """The same by NumPy."""
+
+    def __getattr__(self, name: str) -> Any:
+        return _OWN.get(name) or getattr(np, name)
+
+
+numpy_operations = _NumpyOperations()

@@ -10,23 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae.codec import Codec
-from digitvae.distributions import (
-    Bernoulli,
-    ContinuousBernoulli,
-    DiscretisedLogisticMixture,
-    Distribution,
-    Gaussian,
-    LabelledFlow,
-    Likelihood,
-)
+from digitvae.distributions import LIKELIHOODS, Distribution, Gaussian, LabelledFlow
 from digitvae.distributions.operations import by_numpy
 from digitvae.light.archive import Archive, NeedsKeras
 from digitvae.light.networks import Network
 from digitvae.light.priors import read_prior
 
-_LIKELIHOODS: dict[str, type[Likelihood]] = {
-    kind.__name__: kind for kind in (Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture)
-}
+_LIKELIHOODS = {kind.__name__: kind for kind in LIKELIHOODS.values()}
 
 
 @final
@@ -37,6 +27,9 @@ class LightVAE(Codec):
 
     Args:
         archive: the saved model.
+
+    Attributes:
+        prior: p(z), for formulas inside of `by_numpy`.
 
     Raises:
         NeedsKeras: a layer, prior or likelihood that is not known here.
@@ -53,8 +46,8 @@ class LightVAE(Codec):
         self.image_shape = (height, width)
         (self.latent_dim,) = self._decoder.input_shape
         self.prior_name = config["prior"]["class_name"]
-        self._distribution = read_prior(archive, self._posterior)
-        self.labels = self._distribution.labels if isinstance(self._distribution, LabelledFlow) else 0
+        self.prior = read_prior(archive, self._posterior)
+        self.labels = self.prior.labels if isinstance(self.prior, LabelledFlow) else 0
 
     def _posterior(self, x: np.ndarray) -> Gaussian:
         return Gaussian(*np.split(self._encoded(x), 2, axis=-1))
@@ -68,7 +61,7 @@ class LightVAE(Codec):
         return self._decoder(z, self.image_shape[0] * self.image_shape[1])
 
     def _prior(self) -> Distribution | LabelledFlow:
-        return self._distribution
+        return self.prior
 
     def _run(self, function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
         with by_numpy():

@@ -14,23 +14,28 @@ from digitvae.light.archive import Archive, NeedsKeras
 
 Array = np.ndarray
 Function = Callable[..., Array]
+Layer = Callable[[Mapping[str, Any], Sequence[Array]], Callable[..., Any]]
 
 # 64 images of 28 x 28: large enough for fast products of matrices, small enough for the cache.
 _CHUNK_PIXELS = 1 << 16
 
 
-class Network:
-    """A functional Keras model of one input and one output, in float32.
+class Steps:
+    """The layers of a functional Keras model of one input and one output, in their order.
 
     Args:
         archive: the saved model.
         part: the network's name in it.
+        layers: by the class of a layer, what makes a function of its settings and weights.
+
+    Attributes:
+        input_shape: of one row.
 
     Raises:
         NeedsKeras: a layer, or a setting of one, that is not known here.
     """
 
-    def __init__(self, archive: Archive, part: str):
+    def __init__(self, archive: Archive, part: str, layers: Mapping[str, Layer]):
         if archive.config[part]["class_name"] != "Functional":
             raise NeedsKeras("functional networks", f"{archive.config[part]['class_name']} ({part})")
         config, weights = archive.config[part]["config"], archive.by_name(part)
@@ -43,10 +48,33 @@ class Network:
             if name == self._input:
                 self.input_shape = tuple(settings["batch_shape"][1:])
                 continue
-            if kind not in _LAYERS:
-                raise NeedsKeras(f"networks of the layers {', '.join(_LAYERS)}", f"{kind} (layer {name})")
-            function = _LAYERS[kind](settings, weights.get(name, ()))
+            if kind not in layers:
+                raise NeedsKeras(f"networks of the layers {', '.join(layers)}", f"{kind} (layer {name})")
+            function = layers[kind](settings, weights.get(name, ()))
             self._steps.append((name, function, _inputs(layer)))
+
+    def run(self, x: Any) -> Any:
+        """Return what the last layer gives."""
+        values = {self._input: x}
+        for name, function, inputs in self._steps:
+            values[name] = function(*(values[other] for other in inputs))
+        return values[self._output]
+
+
+class Network:
+    """A functional Keras model of one input and one output, in float32, by NumPy.
+
+    Args:
+        archive: the saved model.
+        part: the network's name in it.
+
+    Raises:
+        NeedsKeras: a layer, or a setting of one, that is not known here.
+    """
+
+    def __init__(self, archive: Archive, part: str):
+        self._steps = Steps(archive, part, _LAYERS)
+        self.input_shape = self._steps.input_shape
 
     def __call__(self, x: Array, pixels: int) -> Array:
         """Return the output for x (n, ...), float32.
@@ -56,14 +84,9 @@ class Network:
             pixels: of an image; decides how many rows are computed at a time.
         """
         size = max(1, _CHUNK_PIXELS // pixels)
-        parts = [self._run(x[start : start + size]) for start in range(0, len(x), size)]
+        x = np.asarray(x, "float32")
+        parts = [self._steps.run(x[start : start + size]) for start in range(0, len(x), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-    def _run(self, x: Array) -> Array:
-        values = {self._input: np.asarray(x, "float32")}
-        for name, function, inputs in self._steps:
-            values[name] = function(*(values[other] for other in inputs))
-        return values[self._output]
 
 
 def _only(references: Sequence[Any], name: str) -> str:
@@ -94,15 +117,20 @@ def _relu(x: Array) -> Array:
 _ACTIVATIONS: dict[str, Function] = {"linear": _linear, "relu": _relu, "silu": silu, "swish": silu}
 
 
-def _activation(settings: Mapping[str, Any], _: Sequence[Array]) -> Function:
+def activation_of(settings: Mapping[str, Any], known: Mapping[str, Any]) -> Any:
+    """Return the activation of a layer from those that are known."""
     name = settings["activation"]
-    if not isinstance(name, str) or name not in _ACTIVATIONS:
-        raise NeedsKeras(f"the activations {', '.join(_ACTIVATIONS)}", f"{name} (layer {settings['name']})")
-    return _ACTIVATIONS[name]
+    if not isinstance(name, str) or name not in known:
+        raise NeedsKeras(f"the activations {', '.join(known)}", f"{name} (layer {settings['name']})")
+    return known[name]
+
+
+def _activation(settings: Mapping[str, Any], _: Sequence[Array]) -> Function:
+    return activation_of(settings, _ACTIVATIONS)
 
 
 def _dense(settings: Mapping[str, Any], weights: Sequence[Array]) -> Function:
-    kernel, bias = _with_bias(weights)
+    kernel, bias = with_bias(weights)
     activation = _activation(settings, ())
     return lambda x: activation(affine(kernel, bias, x))
 
@@ -112,18 +140,24 @@ def affine(kernel: Array, bias: Array, x: Array) -> Array:
     return x @ kernel + bias
 
 
-def _conv(settings: Mapping[str, Any], weights: Sequence[Array]) -> Function:
+def check_convolution(settings: Mapping[str, Any]) -> None:
+    """Refuse what is unusual in a convolution."""
     plain = {"data_format": "channels_last", "groups": 1, "dilation_rate": [1, 1]}
     odd = {name: settings[name] for name, value in plain.items() if settings[name] != value}
     if odd or settings["padding"] not in ("same", "valid"):
         raise NeedsKeras("plain convolutions", f"{odd or settings['padding']} (layer {settings['name']})")
-    kernel, bias = _with_bias(weights)
+
+
+def _conv(settings: Mapping[str, Any], weights: Sequence[Array]) -> Function:
+    check_convolution(settings)
+    kernel, bias = with_bias(weights)
     activation = _activation(settings, ())
     strides, same = settings["strides"], settings["padding"] == "same"
     return lambda x: activation(convolved(x, kernel, strides, same) + bias)
 
 
-def _with_bias(weights: Sequence[Array]) -> tuple[Array, Array]:
+def with_bias(weights: Sequence[Array]) -> tuple[Array, Array]:
+    """Return kernel and bias, zeros where a layer has none."""
     kernel, *bias = weights
     return kernel, bias[0] if bias else np.zeros(kernel.shape[-1], "float32")
 
@@ -142,7 +176,7 @@ def convolved(x: Array, kernel: Array, strides: Sequence[int], same: bool) -> Ar
     """
     sides = kernel.shape[:2]
     if same:
-        x = padded(x, [_same(*sizes) for sizes in zip(x.shape[1:3], sides, strides, strict=True)])
+        x = padded(x, [same_padding(*sizes) for sizes in zip(x.shape[1:3], sides, strides, strict=True)])
     # (n, height', width', channels, rows, columns), a view
     windows = sliding_window_view(x, sides, axis=(1, 2))[:, :: strides[0], :: strides[1]]
     shape = windows.shape[:3]
@@ -160,7 +194,8 @@ def padded(x: Array, padding: Sequence[Sequence[int]]) -> Array:
     return larger
 
 
-def _same(size: int, side: int, stride: int) -> tuple[int, int]:
+def same_padding(size: int, side: int, stride: int) -> tuple[int, int]:
+    """Return how many zeros stand before and after `size` pixels, where the padding is "same"."""
     total = max((-(-size // stride) - 1) * stride + side - size, 0)
     return total // 2, total - total // 2
 
@@ -193,7 +228,7 @@ def _crop(settings: Mapping[str, Any], _: Sequence[Array]) -> Function:
     return lambda x: x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
-_LAYERS: dict[str, Callable[[Mapping[str, Any], Sequence[Array]], Function]] = {
+_LAYERS: dict[str, Layer] = {
     "Activation": _activation,
     "Add": _add,
     "Conv2D": _conv,

@@ -1,0 +1,17 @@
+"""Trained models for elsewhere: `export` writes one in a format of `FORMATS`, `load_onnx` reads it."""
+
+from digitvae.exporting.description import description
+from digitvae.exporting.folder import FORMATS, Exported, Writer, check_version, export, writer
+from digitvae.exporting.reading import find_model, load_onnx
+
+__all__ = [
+    "FORMATS",
+    "Exported",
+    "Writer",
+    "check_version",
+    "description",
+    "export",
+    "find_model",
+    "load_onnx",
+    "writer",
+]
