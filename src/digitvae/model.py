@@ -11,12 +11,12 @@ import numpy.typing as npt
 from keras import ops
 
 from digitvae import seeds
-from digitvae.codec import Codec
 from digitvae.distributions import Distribution, Gaussian, LabelledFlow, Likelihood, Tensor
 from digitvae.inputs import checked_arguments
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
 from digitvae.speed.on_jax import looped_train_function
+from digitvae.trained import TrainedModel
 
 METRICS = ("elbo", "reconstruction", "kl")
 _PARTS = ("encoder", "decoder", "prior", "objective")
@@ -36,7 +36,7 @@ class Draws(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("digitvae")
-class VAE(Codec, keras.Model):
+class VAE(TrainedModel, keras.Model):
     """A VAE with a diagonal Gaussian posterior (Kingma & Welling 2013).
 
     Where the prior depends on labels, `fit` takes them as `y`, -1 for an image without one, and maximises the
@@ -211,7 +211,7 @@ class VAE(Codec, keras.Model):
         params = self.decoder(ops.reshape(z, (-1, self.latent_dim)))
         return ops.reshape(params, (-1, z.shape[1], *params.shape[1:]))
 
-    # What users call to train and to measure; the rest is in `Codec`.
+    # What users call to train and to measure; the rest is in `TrainedModel`.
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train on images; as `keras.Model.fit`."""
@@ -261,7 +261,7 @@ class VAE(Codec, keras.Model):
 
     predict_on_batch = predict
 
-    # What computes for `Codec`.
+    # What computes for `TrainedModel`.
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> np.ndarray:
         return self.encoder.predict_on_batch(x)

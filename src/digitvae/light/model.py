@@ -9,7 +9,6 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
 from digitvae.distributions import (
     Bernoulli,
     ContinuousBernoulli,
@@ -23,6 +22,7 @@ from digitvae.distributions.operations import by_numpy
 from digitvae.light.archive import Archive, NeedsKeras
 from digitvae.light.networks import Network
 from digitvae.light.priors import read_prior
+from digitvae.trained import TrainedModel
 
 _LIKELIHOODS: dict[str, type[Likelihood]] = {
     kind.__name__: kind for kind in (Bernoulli, ContinuousBernoulli, DiscretisedLogisticMixture)
@@ -30,7 +30,7 @@ _LIKELIHOODS: dict[str, type[Likelihood]] = {
 
 
 @final
-class LightVAE(Codec):
+class LightVAE(TrainedModel):
     """A trained model that starts at once: all of `digitvae.VAE` but training and measuring.
 
     Results are those of `digitvae.VAE` up to rounding, from the same seeds.
@@ -58,7 +58,7 @@ class LightVAE(Codec):
     def _posterior(self, x: np.ndarray) -> Gaussian:
         return Gaussian(*np.split(self._encoded(x), 2, axis=-1))
 
-    # What computes for `Codec`.
+    # What computes for `TrainedModel`.
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> np.ndarray:
         return self._encoder(x, x[0].size)

@@ -14,7 +14,7 @@ from digitvae.distributions import Distribution, LabelledFlow, Likelihood, Tenso
 from digitvae.rows import checked_images, label_weights, padded_batches
 
 
-class Codec(abc.ABC):
+class TrainedModel(abc.ABC):
     """Encodes, decodes and generates, a batch at a time.
 
     Images are taken as uint8 0..255, bool or float in [0, 1], (n, height, width), from any array, tensor or
