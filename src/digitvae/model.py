@@ -11,7 +11,7 @@ import numpy.typing as npt
 from keras import ops
 
 from digitvae import seeds
-from digitvae.distributions import Distribution, Gaussian, LabelledFlow, Likelihood, Tensor
+from digitvae.distributions import Distribution, Gaussian, Labelled, Likelihood, Tensor
 from digitvae.inputs import checked_arguments
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
@@ -171,7 +171,7 @@ class VAE(TrainedModel, keras.Model):
     def _terms(self, draws: Draws, labels: Tensor | None = None) -> BoundTerms:
         """Return the terms of the bound of log p(x), or of log p(x, y) where labels (n,) are given."""
         posterior, prior = Gaussian(draws.mean, draws.log_scale), self.prior.distribution(self.posterior)
-        if isinstance(prior, LabelledFlow) and labels is not None:
+        if isinstance(prior, Labelled) and labels is not None:
             log_prior = prior.log_prob_labelled(draws.z, labels)
         else:
             log_prior = prior.log_prob(draws.z)
@@ -269,7 +269,7 @@ class VAE(TrainedModel, keras.Model):
     def _decoded(self, z: npt.NDArray[np.float32]) -> np.ndarray:
         return self.decoder.predict_on_batch(z)
 
-    def _prior(self) -> Distribution | LabelledFlow:
+    def _prior(self) -> Distribution | Labelled:
         return self.prior.distribution(self.posterior)
 
     def _run(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> np.ndarray:

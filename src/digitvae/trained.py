@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae import seeds
-from digitvae.distributions import Distribution, LabelledFlow, Likelihood, Tensor
+from digitvae.distributions import Distribution, Labelled, Likelihood, Tensor
 from digitvae.rows import checked_images, label_weights, padded_batches
 
 
@@ -43,7 +43,7 @@ class TrainedModel(abc.ABC):
         """Return the likelihood's parameters (n, height, width, channels) for z (n, latent_dim)."""
 
     @abc.abstractmethod
-    def _prior(self) -> Distribution | LabelledFlow:
+    def _prior(self) -> Distribution | Labelled:
         """Return p(z), for functions that `_run` runs."""
 
     @abc.abstractmethod
@@ -317,7 +317,7 @@ class TrainedModel(abc.ABC):
     def _given(self, *weights: Tensor) -> Distribution:
         """Return the prior, or p(z|y) for weights of the labels."""
         prior = self._prior()
-        return prior.given(*weights) if isinstance(prior, LabelledFlow) else prior
+        return prior.given(*weights) if isinstance(prior, Labelled) else prior
 
     def _weights(self, labels: npt.ArrayLike | None, rows: np.ndarray) -> list[npt.NDArray[np.float32]]:
         if labels is None:

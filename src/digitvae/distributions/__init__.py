@@ -1,8 +1,10 @@
 """Probability distributions: densities, maps from noise, and nothing about networks or training."""
 
+from digitvae.distributions.autoregressive import Autoregressive
 from digitvae.distributions.base import Distribution, Tensor
-from digitvae.distributions.flows import Flow, FlowDistribution, LabelledFlow
+from digitvae.distributions.flows import Flow, FlowDistribution, labelled_flow
 from digitvae.distributions.gaussian import Gaussian, GaussianMixture
+from digitvae.distributions.labelled import Labelled
 from digitvae.distributions.likelihoods import (
     Bernoulli,
     ContinuousBernoulli,
@@ -11,6 +13,7 @@ from digitvae.distributions.likelihoods import (
 )
 
 __all__ = [
+    "Autoregressive",
     "Bernoulli",
     "ContinuousBernoulli",
     "DiscretisedLogisticMixture",
@@ -19,7 +22,8 @@ __all__ = [
     "FlowDistribution",
     "Gaussian",
     "GaussianMixture",
-    "LabelledFlow",
+    "Labelled",
     "Likelihood",
     "Tensor",
+    "labelled_flow",
 ]

@@ -15,7 +15,7 @@ from digitvae.distributions import (
     DiscretisedLogisticMixture,
     Distribution,
     Gaussian,
-    LabelledFlow,
+    Labelled,
     Likelihood,
 )
 from digitvae.distributions.operations import by_numpy
@@ -53,7 +53,7 @@ class LightVAE(TrainedModel):
         self.image_shape = (height, width)
         (self.latent_dim,) = self._decoder.input_shape
         self._distribution = read_prior(archive, self._posterior)
-        self.labels = self._distribution.labels if isinstance(self._distribution, LabelledFlow) else 0
+        self.labels = self._distribution.labels if isinstance(self._distribution, Labelled) else 0
 
     def _posterior(self, x: np.ndarray) -> Gaussian:
         return Gaussian(*np.split(self._encoded(x), 2, axis=-1))
@@ -66,7 +66,7 @@ class LightVAE(TrainedModel):
     def _decoded(self, z: npt.NDArray[np.float32]) -> np.ndarray:
         return self._decoder(z, self.image_shape[0] * self.image_shape[1])
 
-    def _prior(self) -> Distribution | LabelledFlow:
+    def _prior(self) -> Distribution | Labelled:
         return self._distribution
 
     def _run(self, function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:
