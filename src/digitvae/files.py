@@ -84,9 +84,10 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
         temporary.mkdir()
         yield temporary
         files = list(temporary.iterdir())
-        for name in files:
-            with name.open("r+b") as file:
-                os.fsync(file.fileno())
+        for name in temporary.rglob("*"):
+            if name.is_file():
+                with name.open("r+b") as file:
+                    os.fsync(file.fileno())
         if not present:
             temporary.rename(path)
             return
@@ -94,10 +95,14 @@ def folder_written_whole(path: str | Path) -> Iterator[Path]:
             placed.append(name.rename(path / name.name))
         temporary.rmdir()
     except BaseException as error:
-        needed = sum(file.stat().st_size for file in [*temporary.glob("*"), *placed])
+        written = [file for root in (temporary, *placed) for file in (root, *root.rglob("*"))]
+        needed = sum(file.stat().st_size for file in written if file.is_file())
         shutil.rmtree(temporary, ignore_errors=True)
         for name in placed:
-            name.unlink()
+            if name.is_dir():
+                shutil.rmtree(name)
+            else:
+                name.unlink()
         _explain(error, path, needed)
         raise
 

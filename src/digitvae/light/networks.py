@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -17,6 +17,18 @@ Function = Callable[..., Array]
 
 # 64 images of 28 x 28: large enough for fast products of matrices, small enough for the cache.
 _CHUNK_PIXELS = 1 << 16
+
+
+class Layer(NamedTuple):
+    """A layer of a saved network."""
+
+    kind: str
+    """Name of its class in Keras."""
+    name: str
+    settings: Mapping[str, Any]
+    weights: Sequence[Array]
+    inputs: Sequence[str]
+    """Names of the layers whose outputs it takes."""
 
 
 class Network:
@@ -34,19 +46,20 @@ class Network:
         if archive.config[part]["class_name"] != "Functional":
             raise NeedsKeras("functional networks", f"{archive.config[part]['class_name']} ({part})")
         config, weights = archive.config[part]["config"], archive.by_name(part)
-        self._input = _only(config["input_layers"], config["name"])
+        self.input = _only(config["input_layers"], config["name"])
         self._output = _only(config["output_layers"], config["name"])
-        self._steps: list[tuple[str, Function, list[str]]] = []
+        self.layers: list[Layer] = []
+        self._functions: list[Function] = []
         self.input_shape: tuple[int, ...] = ()
         for layer in config["layers"]:
             kind, name, settings = layer["class_name"], layer["config"]["name"], layer["config"]
-            if name == self._input:
+            if name == self.input:
                 self.input_shape = tuple(settings["batch_shape"][1:])
                 continue
             if kind not in _LAYERS:
                 raise NeedsKeras(f"networks of the layers {', '.join(_LAYERS)}", f"{kind} (layer {name})")
-            function = _LAYERS[kind](settings, weights.get(name, ()))
-            self._steps.append((name, function, _inputs(layer)))
+            self.layers.append(Layer(kind, name, settings, weights.get(name, ()), _inputs(layer)))
+            self._functions.append(_LAYERS[kind](*self.layers[-1][2:4]))
 
     def __call__(self, x: Array, pixels: int) -> Array:
         """Return the output for x (n, ...), float32.
@@ -56,14 +69,15 @@ class Network:
             pixels: of an image; decides how many rows are computed at a time.
         """
         size = max(1, _CHUNK_PIXELS // pixels)
-        parts = [self._run(x[start : start + size]) for start in range(0, len(x), size)]
+        parts = [self.values(x[start : start + size])[self._output] for start in range(0, len(x), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _run(self, x: Array) -> Array:
-        values = {self._input: np.asarray(x, "float32")}
-        for name, function, inputs in self._steps:
-            values[name] = function(*(values[other] for other in inputs))
-        return values[self._output]
+    def values(self, x: Array) -> dict[str, Array]:
+        """Return the outputs of all layers and, under its name, the input."""
+        values = {self.input: np.asarray(x, "float32")}
+        for layer, function in zip(self.layers, self._functions, strict=True):
+            values[layer.name] = function(*(values[other] for other in layer.inputs))
+        return values
 
 
 def _only(references: Sequence[Any], name: str) -> str:
