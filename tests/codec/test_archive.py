@@ -78,7 +78,15 @@ def test_any_images_come_back(grey, bits, images):
 
 
 @pytest.fixture(scope="module")
-def several(grey, blobs):
+def coded():
+    """Let zlib not shrink: the blobs of these tests are so alike that it beats tiny models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("digitvae.codec.archive._ZLIB_LEVEL", 0)
+        yield
+
+
+@pytest.fixture(scope="module")
+def several(coded, grey, blobs):
     """Images of three shards, and their archive."""
     images = blobs(2300, seed=4)
     file = io.BytesIO()

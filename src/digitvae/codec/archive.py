@@ -22,6 +22,7 @@ Images = npt.NDArray[np.uint8]
 _Item = TypeVar("_Item")
 _Found = TypeVar("_Found")
 
+_ZLIB_LEVEL = 9
 # zlib cannot shrink by more: what a damaged file announces beyond it is not there.
 _MOST_ZLIB = 1040
 
@@ -94,7 +95,7 @@ def _shards(images: Iterable[Images]) -> Iterator[Images]:
 
 
 def _block(model: CodecModel, images: Images) -> Block:
-    stored = Block(STORED, 0, len(images), 0, zlib.compress(images.tobytes(), 9))
+    stored = Block(STORED, 0, len(images), 0, zlib.compress(images.tobytes(), _ZLIB_LEVEL))
     if not len(images) or not model.takes(images):
         return stored
     kept, content = encoded(model, images)

@@ -80,7 +80,7 @@ class CodecModel:
     @cached_property
     def digest(self) -> bytes:
         """SHA-256 of all that decides what it codes."""
-        plain = {key: value for key, value in self.meta.items() if key not in ("name", "cost")}
+        plain = {key: value for key, value in self.meta.items() if key != "name"}
         digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
         for name, array in sorted(self.arrays.items()):
             little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
