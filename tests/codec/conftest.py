@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import keras
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from digitvae.codec import codec_model
+from digitvae.codec import codec_model, read_codec_model
 from digitvae.light.archive import Archive
+
+GOLDEN = Path(__file__).parent / "golden"
 
 
 @pytest.fixture(scope="session")
@@ -26,15 +29,15 @@ def make_codec(make_vae, blobs, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def grey(make_codec):
+def grey():
     """A model of 256 levels, for coding."""
-    return make_codec(likelihood="discretised_logistic")[1]
+    return read_codec_model(GOLDEN / "grey.npz")
 
 
 @pytest.fixture(scope="session")
-def bits(make_codec):
+def bits():
     """A model of bits, for coding."""
-    return make_codec(likelihood="bernoulli")[1]
+    return read_codec_model(GOLDEN / "bits.npz")
 
 
 @pytest.fixture(scope="session")
@@ -42,8 +45,3 @@ def some(blobs):
     """Grey images of the tiny models' size, noise among them."""
     noise = np.random.default_rng(3).integers(0, 256, (4, 9, 13), "uint8")
     return np.concatenate([blobs(30, seed=5), noise, np.zeros((2, 9, 13), "uint8")])
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _quiet():
-    keras.utils.set_random_seed(0)
