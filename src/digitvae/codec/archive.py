@@ -186,6 +186,8 @@ class ArchiveReader:
         if block.images > SHARD:
             raise Damaged(f"a block of {block.images} images")
         if block.kind == CODED:
+            if self.header.image_shape != self._model.image_shape:
+                raise Damaged("a block of a model of other images")
             try:
                 return block.first, decoded(self._model, block.images, block.kept, block.content)
             except ValueError:
@@ -195,17 +197,22 @@ class ArchiveReader:
         size = int(np.prod(shape))
         if size > _MOST_ZLIB * len(block.content):
             raise Damaged("a block that announces more than it holds")
-        content = _unzipped(block.content)
+        content = _unzipped(block.content, size + 1)
         if len(content) != size:
             raise Damaged("a block of another size")
         return block.first, np.frombuffer(content, "uint8").reshape(shape)
 
 
-def _unzipped(content: bytes) -> bytes:
+def _unzipped(content: bytes, most: int = 0) -> bytes:
+    """Return what zlib has shrunk, no more than so many bytes where that is given."""
+    unzip = zlib.decompressobj()
     try:
-        return zlib.decompress(content)
+        found = unzip.decompress(content, most)
     except zlib.error as error:
         raise Damaged(f"a damaged block ({error})") from error
+    if not unzip.eof:
+        raise Damaged("a block that is cut off, or longer than it announces")
+    return found
 
 
 def _mapped(
