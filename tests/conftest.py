@@ -29,6 +29,8 @@ _TINY: dict[str, Any] = {
     "prior_components": 3,
     "flow_couplings": 2,
     "flow_hidden": 8,
+    "autoregressive_hidden": 8,
+    "autoregressive_components": 2,
     "epochs": 2,
     "batch_size": 8,
     "precision": "float32",

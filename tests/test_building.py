@@ -10,13 +10,19 @@ from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.distributions import LIKELIHOODS
 from digitvae.objectives import ELBO, IWAE
-from digitvae.priors import FlowPrior, MixturePrior, StandardNormalPrior, VampPrior
+from digitvae.priors import AutoregressivePrior, FlowPrior, MixturePrior, StandardNormalPrior, VampPrior
 
 pytestmark = pytest.mark.backend
 
 
 def test_names_become_objects(tiny):
-    kinds = {"normal": StandardNormalPrior, "mixture": MixturePrior, "vamp": VampPrior, "flow": FlowPrior}
+    kinds = {
+        "normal": StandardNormalPrior,
+        "mixture": MixturePrior,
+        "vamp": VampPrior,
+        "flow": FlowPrior,
+        "autoregressive": AutoregressivePrior,
+    }
     for name, kind in kinds.items():
         assert type(build(tiny(prior=name), (9, 13)).prior) is kind
     for name, kind in LIKELIHOODS.items():

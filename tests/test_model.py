@@ -14,7 +14,7 @@ from digitvae.model import VAE
 pytestmark = pytest.mark.backend
 
 to_numpy = ops.convert_to_numpy
-PRIORS = ("normal", "mixture", "vamp", "flow")
+PRIORS = ("normal", "mixture", "vamp", "flow", "autoregressive")
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,13 @@ import pytest
 from keras import ops
 
 from digitvae.distributions import Gaussian
-from digitvae.priors import FlowPrior, MixturePrior, StandardNormalPrior, VampPrior
+from digitvae.priors import AutoregressivePrior, FlowPrior, MixturePrior, StandardNormalPrior, VampPrior
 
 pytestmark = pytest.mark.backend
 
 to_numpy = ops.convert_to_numpy
+
+LABELLED = pytest.mark.parametrize("kind", ["flow", "autoregressive"])
 
 
 def encode(images):
@@ -29,6 +31,7 @@ def make(name, seed=0):
         "vamp": lambda: VampPrior(2, (9, 13), 3, seed=seed),
         "flow": lambda: FlowPrior(2, 4, 8, seed=seed),
         "flow of a mixture": lambda: FlowPrior(2, 4, 8, seed=seed, components=3),
+        "autoregressive": lambda: AutoregressivePrior(2, 8, 3, seed=seed),
     }[name]()
 
 
@@ -43,7 +46,7 @@ def disturbed(name):
     return prior
 
 
-@pytest.fixture(params=["normal", "mixture", "vamp", "flow", "flow of a mixture"])
+@pytest.fixture(params=["normal", "mixture", "vamp", "flow", "flow of a mixture", "autoregressive"])
 def name(request):
     """Each prior's name."""
     return request.param
@@ -99,7 +102,7 @@ def test_the_config_rebuilds_the_same_prior(name):
         np.testing.assert_array_equal(to_numpy(ours), to_numpy(theirs))
 
 
-@pytest.mark.parametrize("name", ["mixture", "vamp", "flow"])
+@pytest.mark.parametrize("name", ["mixture", "vamp", "flow", "autoregressive"])
 def test_the_seed_chooses_the_initial_weights(name):
     first, again, other = (make(name, seed) for seed in (1, 1, 2))
     same = [
@@ -148,8 +151,9 @@ def test_vamp_is_the_mixture_of_its_posteriors(blobs):
     np.testing.assert_allclose(to_numpy(prior.distribution(encode).log_prob(z)), expected, rtol=1e-4)
 
 
-def test_the_density_with_labels_is_the_mixture_of_those_under_each_label():
-    prior = labelled()
+@LABELLED
+def test_the_density_with_labels_is_the_mixture_of_those_under_each_label(kind):
+    prior = labelled(kind)
     distribution, shares = prior.distribution(encode), np.array([0.2, 0.5, 0.3])
     step = 0.1
     axis = np.arange(-15, 15, step, "float32")
@@ -164,8 +168,9 @@ def test_the_density_with_labels_is_the_mixture_of_those_under_each_label():
     assert np.abs(joint[..., 0] / 0.2 - joint[..., 1] / 0.5).max() > 0.01
 
 
-def test_known_labels_give_the_joint_density_and_missing_ones_the_marginal():
-    distribution = labelled().distribution(encode)
+@LABELLED
+def test_known_labels_give_the_joint_density_and_missing_ones_the_marginal(kind):
+    distribution = labelled(kind).distribution(encode)
     z = np.random.default_rng(0).normal(size=(4, 5, 2)).astype("float32")
     joint, marginal = to_numpy(distribution.log_joint(z)), to_numpy(distribution.log_prob(z))
     for labels in ([2, 0, 1, 1], [2, -1, 1, -1]):
@@ -177,8 +182,9 @@ def test_known_labels_give_the_joint_density_and_missing_ones_the_marginal():
     assert np.isnan(wrong).all(axis=1).tolist() == [False, True, True, False]
 
 
-def test_noise_under_a_label_becomes_draws_of_its_density():
-    distribution = labelled().distribution(encode)
+@LABELLED
+def test_noise_under_a_label_becomes_draws_of_its_density(kind):
+    distribution = labelled(kind).distribution(encode)
     noise = np.random.default_rng(0).standard_normal((4000, 2), "float32")
     step = 0.1
     axis = np.arange(-15, 15, step, "float32")
@@ -193,9 +199,9 @@ def test_noise_under_a_label_becomes_draws_of_its_density():
         assert np.sin(latents[..., 0]).mean() == pytest.approx(expected, abs=5 / np.sqrt(4000))
 
 
-def labelled():
+def labelled(kind):
     """Returns a two-dimensional prior with three labels of different shares, its weights disturbed."""
-    prior = FlowPrior(2, 4, 8, labels=3)
+    prior = FlowPrior(2, 4, 8, labels=3) if kind == "flow" else AutoregressivePrior(2, 8, 3, labels=3)
     rng = np.random.default_rng(3)
     for weight in prior.weights:
         weight.assign(to_numpy(weight) + rng.normal(scale=0.15, size=weight.shape))

@@ -10,14 +10,21 @@ import keras
 import numpy as np
 
 from digitvae import seeds
-from digitvae.config import Config, ConfigError, with_changes
+from digitvae.config import LABELLED_PRIORS, Config, ConfigError, with_changes
 from digitvae.distributions import LIKELIHOODS
 from digitvae.machine import tensorflow_bfloat16
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.networks import conv_decoder, conv_encoder, dense_decoder, dense_encoder
 from digitvae.objectives import ELBO, IWAE, Objective
 from digitvae.optimizers import Muon
-from digitvae.priors import FlowPrior, MixturePrior, Prior, StandardNormalPrior, VampPrior
+from digitvae.priors import (
+    AutoregressivePrior,
+    FlowPrior,
+    MixturePrior,
+    Prior,
+    StandardNormalPrior,
+    VampPrior,
+)
 from digitvae.speed import steps_per_execution
 from digitvae.speed.on_tensorflow import Adam
 
@@ -60,7 +67,7 @@ def resolve_auto(config: Config, labels: np.ndarray | None = None) -> Config:
         raise ConfigError("Expected labelled data with condition label. Received: data without labels")
     meant = {
         "backend": backend,
-        "condition": "label" if config.prior == "flow" and 2 <= count <= MOST_LABELS else "none",
+        "condition": "label" if config.prior in LABELLED_PRIORS and 2 <= count <= MOST_LABELS else "none",
         "activation": BEST_ACTIVATION[config.architecture],
         "precision": "bfloat16" if bfloat16 == "fast" else "float32",
     }
@@ -138,6 +145,13 @@ def _prior(
         flow = FlowPrior(*sizes, labels=count_labels(labels))
         flow.start_from(labels)
         return flow
+    if config.prior == "autoregressive":
+        sizes = config.latent_dim, config.autoregressive_hidden, config.autoregressive_components, config.seed
+        if labels is None or config.condition == "none":
+            return AutoregressivePrior(*sizes)
+        made = AutoregressivePrior(*sizes, labels=count_labels(labels))
+        made.start_from(labels)
+        return made
     prior = VampPrior(config.latent_dim, image_shape, config.prior_components, seed=config.seed)
     if images is not None:
         prior.start_from(images)

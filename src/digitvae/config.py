@@ -14,7 +14,9 @@ from typing import Any
 from digitvae.files import read_json
 
 ARCHITECTURES = ("conv", "dense")
-PRIORS = ("normal", "mixture", "vamp", "flow")
+PRIORS = ("normal", "mixture", "vamp", "flow", "autoregressive")
+LABELLED_PRIORS = ("flow", "autoregressive")
+"""Priors that can depend on the label."""
 LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "discretised_logistic")
 CONDITIONS = ("auto", "label", "none")
 ACTIVATIONS = ("auto", "relu", "swish")
@@ -72,7 +74,7 @@ class Config:
     prior_components: int = 100
     """Components of the mixture and VampPrior priors; enough for ten digits with ten styles each."""
     condition: str = "auto"
-    """What the prior depends on: the label where it is a flow and the data have labels. Then digits come on
+    """What the prior depends on: the label where the prior can and the data have labels. Then digits come on
     demand, and the likelihood is better by 0.7 nats, for a twentieth more time."""
     flow_components: int = 10
     """Gaussians in the flow's noise where there are no labels: a flow cannot tear one into ten clusters."""
@@ -80,6 +82,10 @@ class Config:
     """Affine couplings of the flow prior, each moving half of the latents; with four it is a nat worse."""
     flow_hidden: int = 128
     """Units in the hidden layers of each coupling: small beside the networks."""
+    autoregressive_hidden: int = 512
+    """Units in both hidden layers of the autoregressive prior: a latent sees a part of them only."""
+    autoregressive_components: int = 8
+    """Gaussians in each conditional of the autoregressive prior."""
     likelihood: str = "bernoulli"
     """The exact likelihood of binarized pixels."""
 
@@ -141,8 +147,11 @@ class Config:
         if self.prior == "flow" and self.latent_dim < 2:
             reason = "a coupling moves one part of the code by the other"
             raise self._refusal(f"latent_dim of at least 2 with prior flow, because {reason}")
-        if self.condition == "label" and self.prior != "flow":
-            raise self._refusal("prior flow with condition label, because no other prior depends on labels")
+        if self.condition == "label" and self.prior not in LABELLED_PRIORS:
+            reason = "no other prior depends on labels"
+            raise self._refusal(
+                f"prior {' or '.join(LABELLED_PRIORS)} with condition label, because {reason}"
+            )
         if self.free_bits and self.prior != "normal":
             raise self._refusal(
                 "prior normal with free_bits, because only there the KL is a sum over latents"
@@ -189,7 +198,10 @@ _CHOICES = {
     "backend": BACKENDS,
 }
 _FROM_ONE = ("width", "latent_dim", "draws", "epochs", "batch_size")
-_PRIOR_FROM_ONE = ("prior_components", "flow_components", "flow_couplings", "flow_hidden")
+_PRIOR_FROM_ONE = (
+    *("prior_components", "flow_components", "flow_couplings", "flow_hidden"),
+    *("autoregressive_hidden", "autoregressive_components"),
+)
 _AT_LEAST: dict[str, float] = {
     **dict.fromkeys((*_FROM_ONE, *_PRIOR_FROM_ONE), 1),
     **dict.fromkeys(("augment", "blocks", "beta", "free_bits", "warmup_epochs"), 0),

@@ -11,12 +11,12 @@ import numpy.typing as npt
 from keras import ops
 
 from digitvae import seeds
-from digitvae.codec import Codec
-from digitvae.distributions import Distribution, Gaussian, LabelledFlow, Likelihood, Tensor
+from digitvae.distributions import Distribution, Gaussian, Labelled, Likelihood, Tensor
 from digitvae.inputs import checked_arguments
 from digitvae.objectives import BoundTerms, Objective
 from digitvae.priors import Prior
 from digitvae.speed.on_jax import looped_train_function
+from digitvae.trained import TrainedModel
 
 METRICS = ("elbo", "reconstruction", "kl")
 _PARTS = ("encoder", "decoder", "prior", "objective")
@@ -36,7 +36,7 @@ class Draws(NamedTuple):
 
 
 @keras.saving.register_keras_serializable("digitvae")
-class VAE(Codec, keras.Model):
+class VAE(TrainedModel, keras.Model):
     """A VAE with a diagonal Gaussian posterior (Kingma & Welling 2013).
 
     Where the prior depends on labels, `fit` takes them as `y`, -1 for an image without one, and maximises the
@@ -172,7 +172,7 @@ class VAE(Codec, keras.Model):
     def _terms(self, draws: Draws, labels: Tensor | None = None) -> BoundTerms:
         """Return the terms of the bound of log p(x), or of log p(x, y) where labels (n,) are given."""
         posterior, prior = Gaussian(draws.mean, draws.log_scale), self.prior.distribution(self.posterior)
-        if isinstance(prior, LabelledFlow) and labels is not None:
+        if isinstance(prior, Labelled) and labels is not None:
             log_prior = prior.log_prob_labelled(draws.z, labels)
         else:
             log_prior = prior.log_prob(draws.z)
@@ -212,7 +212,7 @@ class VAE(Codec, keras.Model):
         params = self.decoder(ops.reshape(z, (-1, self.latent_dim)))
         return ops.reshape(params, (-1, z.shape[1], *params.shape[1:]))
 
-    # What users call to train and to measure; the rest is in `Codec`.
+    # What users call to train and to measure; the rest is in `TrainedModel`.
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Train on images; as `keras.Model.fit`."""
@@ -262,7 +262,7 @@ class VAE(Codec, keras.Model):
 
     predict_on_batch = predict
 
-    # What computes for `Codec`.
+    # What computes for `TrainedModel`.
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> np.ndarray:
         return self.encoder.predict_on_batch(x)
@@ -270,7 +270,7 @@ class VAE(Codec, keras.Model):
     def _decoded(self, z: npt.NDArray[np.float32]) -> np.ndarray:
         return self.decoder.predict_on_batch(z)
 
-    def _prior(self) -> Distribution | LabelledFlow:
+    def _prior(self) -> Distribution | Labelled:
         return self.prior.distribution(self.posterior)
 
     def _run(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> np.ndarray:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import keras
@@ -17,11 +19,13 @@ from keras import ops
 from digitvae import seeds
 from digitvae.couplings import CouplingFlow
 from digitvae.distributions import (
+    Autoregressive,
     Distribution,
     FlowDistribution,
     Gaussian,
     GaussianMixture,
-    LabelledFlow,
+    Labelled,
+    labelled_flow,
 )
 
 Encode = Callable[[Any], Gaussian]
@@ -32,7 +36,7 @@ class Prior(keras.layers.Layer, abc.ABC):
     """A learned or fixed prior over latents; always float32."""
 
     labels = 0
-    """Number of labels on which it depends; with labels its distribution is a `LabelledFlow`."""
+    """Number of labels on which it depends; with labels its distribution is a `Labelled`."""
 
     def __init__(self, latent_dim: int, **kwargs):
         super().__init__(dtype="float32", **kwargs)
@@ -40,7 +44,7 @@ class Prior(keras.layers.Layer, abc.ABC):
         self.built = True
 
     @abc.abstractmethod
-    def distribution(self, encode: Encode) -> Distribution | LabelledFlow:
+    def distribution(self, encode: Encode) -> Distribution | Labelled:
         """Return p(z).
 
         Args:
@@ -182,26 +186,91 @@ class FlowPrior(Prior):
             )
 
     def start_from(self, labels: np.ndarray) -> None:
-        """Set p(y) to the shares of the labels.
+        """Set p(y) to the shares of the labels, int (n,), -1 where the label is not known."""
+        self.logits.assign(_log_shares(labels, self.labels))
 
-        Args:
-            labels: int (n,), -1 where the label is not known.
-        """
-        # One more of each, so that no label is impossible.
-        counts = 1 + np.bincount(labels[labels >= 0], minlength=self.labels)
-        self.logits.assign(np.log(counts / counts.sum()))
-
-    def distribution(self, encode: Encode) -> FlowDistribution | LabelledFlow:
+    def distribution(self, encode: Encode) -> FlowDistribution | Labelled:
         """Return the flow's density; `encode` is not used."""
         if not self.labels and self.components == 1:
             return FlowDistribution(self.flow.map)
         logits = ops.convert_to_tensor(self.logits)
         base = Gaussian(self.means, self.log_scales)
         if self.labels:
-            return LabelledFlow(self.flow.map, base, ops.log_softmax(logits))
+            return labelled_flow(self.flow.map, base, ops.log_softmax(logits))
         return FlowDistribution(self.flow.map, GaussianMixture(logits, base))
 
     def get_config(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
         own = ("couplings", "hidden", "seed", "components", "labels")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+@keras.saving.register_keras_serializable("digitvae")
+class AutoregressivePrior(Prior):
+    """Latents that follow one another, by a masked network (MADE; Germain et al. 2015).
+
+    Each is a mixture of Gaussians, given those before it and, with labels, the label. So every conditional is
+    a table of one latent's bins at most, which the lossless codec needs.
+
+    Args:
+        latent_dim: size of the code.
+        hidden: units of each of the two hidden layers.
+        components: Gaussians of each latent.
+        seed: seed of the initial weights.
+        labels: number of labels, 0 for a prior that does not depend on them.
+    """
+
+    def __init__(
+        self, latent_dim: int, hidden: int, components: int, seed: int = 0, labels: int = 0, **kwargs
+    ):
+        super().__init__(latent_dim, **kwargs)
+        self.hidden, self.components, self.seed, self.labels = hidden, components, seed, labels
+        sizes = (latent_dim, hidden, hidden, latent_dim * 3 * components)
+        # A new prior has the same conditionals whatever came before: the last kernel is zero.
+        starts = [
+            *(keras.initializers.HeNormal(seed=seeds.integer(seed, "autoregressive", i)) for i in range(2)),
+            keras.initializers.Zeros(),
+        ]
+        # Outside of `__call__` an enclosing layer's mixed policy would cast these to bfloat16.
+        self._kernels = [
+            self.add_weight(shape=shape, initializer=start, autocast=False, name=f"kernel_{i}")
+            for i, (shape, start) in enumerate(zip(pairwise(sizes), starts, strict=True))
+        ]
+        self._biases = [
+            self.add_weight(shape=(size,), initializer="zeros", autocast=False, name=f"bias_{i}")
+            for i, size in enumerate(sizes[1:])
+        ]
+        # Components need different means to begin with.
+        params = np.zeros((latent_dim, 3, components), "float32")
+        params[:, 1] = seeds.stream(seed, "means").normal(size=params[:, 1].shape)
+        self._biases[2].assign(params.ravel())
+        if labels:
+            self._embeddings = self.add_weight(
+                shape=(labels, sum(sizes[1:])), initializer="zeros", autocast=False, name="embeddings"
+            )
+            self.logits = self.add_weight(
+                shape=(labels,), initializer="zeros", trainable=False, autocast=False, name="logits"
+            )
+
+    def start_from(self, labels: np.ndarray) -> None:
+        """Set p(y) to the shares of the labels, int (n,), -1 where the label is not known."""
+        self.logits.assign(_log_shares(labels, self.labels))
+
+    def distribution(self, encode: Encode) -> Autoregressive | Labelled:
+        """Return the density of the network; `encode` is not used."""
+        kernels, biases = map(list, (self._kernels, self._biases))
+        if not self.labels:
+            return Autoregressive(kernels, biases)
+        given = partial(Autoregressive, kernels, biases, self._embeddings)
+        return Labelled(given, self.latent_dim, ops.log_softmax(ops.convert_to_tensor(self.logits)))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        own = ("hidden", "components", "seed", "labels")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+
+
+def _log_shares(labels: np.ndarray, count: int) -> np.ndarray:
+    # One more of each, so that no label is impossible.
+    counts = 1 + np.bincount(labels[labels >= 0], minlength=count)
+    return np.log(counts / counts.sum())

@@ -19,7 +19,7 @@ from digitvae.config import ARCHITECTURES, LIKELIHOODS, OBJECTIVES, OPTIMIZERS, 
 pytestmark = pytest.mark.backend
 
 CHOICES: dict[str, tuple[Any, ...]] = {
-    "prior": (*PRIORS, "labelled flow"),
+    "prior": (*PRIORS, "labelled flow", "labelled autoregressive"),
     "likelihood": LIKELIHOODS,
     # Odd sides, which are padded; MNIST's, which are not; above 32, where patches are larger.
     "image_shape": ((9, 13), (28, 28), (33, 40)),
@@ -74,8 +74,8 @@ def trained(request, tiny, blobs):
     if changes.get("precision") == "bfloat16":
         request.getfixturevalue("with_bfloat16")
     images, labels = blobs(24, *shape), None
-    if changes.get("prior") == "labelled flow":
-        changes["prior"] = "flow"
+    if changes.get("prior", "").startswith("labelled"):
+        changes["prior"] = changes["prior"].split()[1]
         labels = np.arange(24) % 4 - 1  # a quarter has none
     vae = build(tiny(**changes), shape, steps_per_epoch=3, images=images, labels=labels)
     before = [weight.numpy().copy() for weight in vae.trainable_weights]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from digitvae import codec
+from digitvae import trained
 from digitvae.latent import arithmetic, classify, neighbours, restyle
 
 pytestmark = pytest.mark.backend
@@ -72,8 +72,8 @@ def test_in_any_company(models, blobs, monkeypatch, verb):
     whole = OTHERS[verb](vae, images)
     for count in (1, 17):
         check_equal(OTHERS[verb](vae, images[:count]), whole[:count])
-    cut = codec.padded_batches
-    monkeypatch.setattr(codec, "padded_batches", lambda values, size, doing="": cut(values, 36, doing))
+    cut = trained.padded_batches
+    monkeypatch.setattr(trained, "padded_batches", lambda values, size, doing="": cut(values, 36, doing))
     check_equal(OTHERS[verb](vae, images), whole)
     if verb not in LABELLED:
         plain = OTHERS[verb](models["plain"], images)

@@ -30,6 +30,8 @@ PRIORS = {
     "flow": {"flow_components": 1},
     "flow of a mixture": {"prior": "flow", "flow_components": 3},
     "flow with labels": {"prior": "flow", "condition": "label"},
+    "autoregressive": {},
+    "autoregressive with labels": {"prior": "autoregressive", "condition": "label"},
 }
 SHAPES = [(9, 13), (28, 28), (33, 40)]
 # Every prior meets every likelihood, and each pair one of the architectures, image sizes and activations.

@@ -34,6 +34,10 @@ VERBS = {
         "denoise": ("completing", "remove noise from images"),
         "inpaint": ("completing", "complete images of which a part is hidden"),
     },
+    "compress images": {
+        "compress": ("compressing", "compress images without loss"),
+        "decompress": ("compressing", "get the images of an archive back"),
+    },
     "judge images": {
         "classify": ("judging", "say which digit an image shows, by Bayes' rule"),
         "score": ("judging", "say how likely images are, and how unusual"),

@@ -1,8 +1,10 @@
 """Probability distributions: densities, maps from noise, and nothing about networks or training."""
 
+from digitvae.distributions.autoregressive import Autoregressive
 from digitvae.distributions.base import Distribution, Tensor
-from digitvae.distributions.flows import Flow, FlowDistribution, LabelledFlow
+from digitvae.distributions.flows import Flow, FlowDistribution, labelled_flow
 from digitvae.distributions.gaussian import Gaussian, GaussianMixture
+from digitvae.distributions.labelled import Labelled
 from digitvae.distributions.likelihoods import (
     LIKELIHOODS,
     Bernoulli,
@@ -13,6 +15,7 @@ from digitvae.distributions.likelihoods import (
 
 __all__ = [
     "LIKELIHOODS",
+    "Autoregressive",
     "Bernoulli",
     "ContinuousBernoulli",
     "DiscretisedLogisticMixture",
@@ -21,7 +24,8 @@ __all__ = [
     "FlowDistribution",
     "Gaussian",
     "GaussianMixture",
-    "LabelledFlow",
+    "Labelled",
     "Likelihood",
     "Tensor",
+    "labelled_flow",
 ]

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from digitvae.distributions.base import Distribution, Tensor, as_float32
 from digitvae.distributions.gaussian import Gaussian
+from digitvae.distributions.labelled import Labelled
 from digitvae.distributions.operations import ops
 
 # One coupling scales a coordinate by at most e^2 up or down: several reach any scale, and none explodes.
@@ -183,60 +184,17 @@ class FlowDistribution:
         return self._base.to_noise(self._flow.inverse(z, self._weights)[0])
 
 
-@final
-class LabelledFlow:
-    """One flow for each label: p(z) = sum_y p(y) p(z|y).
+def labelled_flow(flow: Flow, base: Gaussian, log_probabilities: Tensor) -> Labelled:
+    """Return one flow for each label.
 
     Args:
-        flow: the invertible map, with labels; it keeps the weights, this object keeps none.
+        flow: the invertible map, with labels; it keeps the weights, the distribution keeps none.
         base: distribution of the noise under each label, with parameters (labels, latent_dim).
         log_probabilities: log p(y), float (labels,).
     """
 
-    def __init__(self, flow: Flow, base: Gaussian, log_probabilities: Tensor) -> None:
-        self.labels = flow.labels
-        self._flow, self._base = flow, base
-        self.log_probabilities = as_float32(log_probabilities)
+    def given(weights: Tensor) -> FlowDistribution:
+        means, log_scales = (ops.matmul(weights, part) for part in (base.mean, base.log_scale))
+        return FlowDistribution(flow, Gaussian(means, log_scales), weights)
 
-    def given(self, weights: Tensor) -> FlowDistribution:
-        """Return p(z|y), a map of standard normal noise.
-
-        Args:
-            weights: of the labels, float (..., labels): a one for the label; or weights that sum to 1, for a
-                distribution between those of several labels.
-        """
-        weights = as_float32(weights)
-        means, log_scales = (ops.matmul(weights, part) for part in (self._base.mean, self._base.log_scale))
-        return FlowDistribution(self._flow, Gaussian(means, log_scales), weights)
-
-    def log_joint(self, z: Tensor) -> Tensor:
-        """Return log p(z, y) of every label in nats, float32 (..., labels), for z (..., latent_dim)."""
-        labels, dim = self._flow.labels, self._flow.latent_dim
-        z = as_float32(z)
-        z = ops.broadcast_to(z[..., None, :], (*ops.shape(z)[:-1], labels, dim))
-        return self.log_probabilities + self.given(ops.eye(labels)).log_prob(z)
-
-    def log_prob(self, z: Tensor) -> Tensor:
-        """Return log p(z) in nats, float32 (...), for z (..., latent_dim)."""
-        # log p(z) = log sum_y p(y) p(z|y)
-        return ops.logsumexp(self.log_joint(z), axis=-1)
-
-    def log_prob_labelled(self, z: Tensor, labels: Tensor) -> Tensor:
-        """Return log p(z, y) where the label is known, log p(z) elsewhere.
-
-        Args:
-            z: latents (n, k, latent_dim).
-            labels: whole numbers (n,), -1 where the label is not known.
-
-        Returns:
-            Nats, float32 (n, k); NaN for a label that there is not.
-        """
-        labels = ops.reshape(ops.cast(labels, "int32"), (-1, 1))
-        weights = ops.cast(ops.equal(labels[..., None], ops.arange(self._flow.labels)), "float32")
-        log_probabilities = ops.sum(weights * self.log_probabilities, axis=-1)
-        joint = log_probabilities + self.given(weights).log_prob(z)
-        known = labels >= 0
-        # The sum over all labels costs as many passes through the flow: only where some label is missing.
-        marginal = ops.cond(ops.all(known), lambda: joint, lambda: self.log_prob(z))
-        invalid = ops.logical_or(labels < -1, labels >= self._flow.labels)
-        return ops.where(invalid, float("nan"), ops.where(known, joint, marginal))
+    return Labelled(given, flow.latent_dim, log_probabilities)

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from digitvae.codec import Codec
 from digitvae.config import Config
 from digitvae.data import Dataset, load_dataset, split_validation
 from digitvae.explorer.projection import map_of_neighbours
 from digitvae.files import DiskFull, read_json, written_whole
 from digitvae.runs import Run
+from digitvae.trained import TrainedModel
 
 FOLDER = "explorer"
 """In the run folder."""
@@ -32,7 +32,7 @@ _QUANTILES = np.linspace(0, 1, 101)
 _BATCH = 250
 
 
-def prepare(run: Run, model: Codec, points: int = POINTS) -> dict[str, bytes]:
+def prepare(run: Run, model: TrainedModel, points: int = POINTS) -> dict[str, bytes]:
     """Return the data of a run: those that its folder keeps, or new ones, which it then keeps if it can.
 
     Args:
@@ -75,7 +75,9 @@ def _kept(folder: Path, sha256: str) -> dict[str, bytes] | None:
     return found if same and whole else None
 
 
-def _made(model: Codec, dataset: Dataset, config: Config, points: int, sha256: str) -> dict[str, bytes]:
+def _made(
+    model: TrainedModel, dataset: Dataset, config: Config, points: int, sha256: str
+) -> dict[str, bytes]:
     images = dataset.test_images[:points]
     _, usual = split_validation(dataset.train_images, None)
     means, log_scales, nats = [], [], []
@@ -113,7 +115,7 @@ def _made(model: Codec, dataset: Dataset, config: Config, points: int, sha256: s
     return {FACTS: json.dumps(facts).encode(), MAP: _map(places, labels, latents)}
 
 
-def _nats(model: Codec, images: np.ndarray) -> np.ndarray:
+def _nats(model: TrainedModel, images: np.ndarray) -> np.ndarray:
     """Return -log p(x|z) - log p(z) at the posterior mean z, float64 (n,): how unusual an image is.
 
     Without noise, so that the page can compute the same number of a drawing.

@@ -10,10 +10,10 @@ from typing import Any, final
 import numpy as np
 
 from digitvae import seeds
-from digitvae.codec import Codec
 from digitvae.data.arrays import Part
 from digitvae.explorer.projection import fitted, plane
 from digitvae.files import read_json, written_whole
+from digitvae.trained import TrainedModel
 
 NAME = "film.json"
 FORMAT = 1
@@ -104,7 +104,7 @@ class Camera:
         self._write("base.bin", self._originals.tobytes() + self._shown_labels().tobytes())
         self._write_facts()
 
-    def record(self, model: Codec, epoch: int, elbo: float) -> None:
+    def record(self, model: TrainedModel, epoch: int, elbo: float) -> None:
         """Add the frame of an epoch.
 
         Args:

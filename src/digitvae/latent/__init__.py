@@ -1,7 +1,7 @@
 """What one can do in the latent space of a trained model: arrays in, arrays out.
 
-The functions need no Keras: they take any `Codec`. They compute a batch at a time, so that memory grows with
-their inputs and results alone.
+The functions need no Keras: they take any `TrainedModel`. They compute a batch at a time, so that memory
+grows with their inputs and results alone.
 """
 
 from __future__ import annotations

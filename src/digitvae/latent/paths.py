@@ -11,8 +11,8 @@ from typing import Any, NamedTuple, get_args
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
 from digitvae.latent.points import Images, Method, as_latents, check_at_least, own_labels
+from digitvae.trained import TrainedModel
 
 
 class _Points(NamedTuple):
@@ -26,7 +26,7 @@ class _Points(NamedTuple):
 
 
 def interpolate(
-    vae: Codec, points: Any, steps: int = 10, method: Method = "noise", closed: bool = False
+    vae: TrainedModel, points: Any, steps: int = 10, method: Method = "noise", closed: bool = False
 ) -> Images:
     """Go from each point to the next one.
 
@@ -59,7 +59,9 @@ def interpolate(
     return _decoded(vae, _between(place.take(starts), place.take(ends), times, method), method)
 
 
-def blend(vae: Codec, corners: Any, rows: int = 8, columns: int = 8, method: Method = "noise") -> Images:
+def blend(
+    vae: TrainedModel, corners: Any, rows: int = 8, columns: int = 8, method: Method = "noise"
+) -> Images:
     """Fill a matrix between four corners.
 
     Args:
@@ -108,7 +110,7 @@ def slerp(a: npt.NDArray[Any], b: npt.NDArray[Any], t: float | npt.NDArray[Any])
     return np.where(straight, (1 - t) * a + t * b, direction * ((1 - t) * length_a + t * length_b))
 
 
-def _placed(vae: Codec, points: Any, method: str) -> _Points:
+def _placed(vae: TrainedModel, points: Any, method: str) -> _Points:
     if method not in get_args(Method):
         raise ValueError(f"Expected method to be one of {', '.join(get_args(Method))}. Received: {method}")
     latents = as_latents(vae, points)
@@ -128,7 +130,7 @@ def _between(a: _Points, b: _Points, times: npt.NDArray[Any], method: str) -> _P
     return _Points(slerp(a.coordinates, b.coordinates, t), weights)
 
 
-def _decoded(vae: Codec, points: _Points, method: str) -> Images:
+def _decoded(vae: TrainedModel, points: _Points, method: str) -> Images:
     if method != "noise":
         return vae.decode(points.coordinates)
     return vae.decode(vae.latents_from_noise(points.coordinates, points.weights))

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
 from digitvae.latent.points import Floats, Images, check_at_least
+from digitvae.trained import TrainedModel
 
 EDGE = 0.02
 """Probability below the first and above the last quantile."""
@@ -45,7 +45,7 @@ class LabelPlane(NamedTuple):
 
 
 def manifold(
-    vae: Codec, size: int = 20, axes: tuple[int, int] | None = None, label: int | None = None
+    vae: TrainedModel, size: int = 20, axes: tuple[int, int] | None = None, label: int | None = None
 ) -> Manifold:
     """Decode a grid over two coordinates of the base noise, the others at their median 0.
 
@@ -79,7 +79,7 @@ def manifold(
 
 
 def label_plane(
-    vae: Codec, rows_per_label: int = 2, columns: int = 20, labels: Sequence[int] | None = None
+    vae: TrainedModel, rows_per_label: int = 2, columns: int = 20, labels: Sequence[int] | None = None
 ) -> LabelPlane:
     """Decode a grid with the labels along its rows and one coordinate of the base noise along its columns.
 
@@ -120,7 +120,7 @@ def label_plane(
     return LabelPlane(images, np.where(share[:, 0] == 0, chosen[before], -1), quantiles, axis)
 
 
-def most_visible_axes(vae: Codec, label: int | None = None) -> tuple[int, int]:
+def most_visible_axes(vae: TrainedModel, label: int | None = None) -> tuple[int, int]:
     """Return the two coordinates of the base noise whose change from -1.5 to 1.5 changes the image most.
 
     Args:
@@ -133,7 +133,7 @@ def most_visible_axes(vae: Codec, label: int | None = None) -> tuple[int, int]:
     return int(first), int(second)
 
 
-def _visibility(vae: Codec, label: int | None) -> Floats:
+def _visibility(vae: TrainedModel, label: int | None) -> Floats:
     """Return the squared change of the image with each coordinate, float32 (latent_dim,)."""
     steps = 1.5 * np.eye(vae.latent_dim, dtype="float32")
     labels = None if label is None else np.full(vae.latent_dim, label)
@@ -149,13 +149,13 @@ def _quantiles(count: int) -> tuple[npt.NDArray[np.float64], Floats]:
     return quantiles, np.array([NormalDist().inv_cdf(q) for q in quantiles], "float32")
 
 
-def _checked_axis(vae: Codec, axis: int) -> int:
+def _checked_axis(vae: TrainedModel, axis: int) -> int:
     if not 0 <= axis < vae.latent_dim:
         raise ValueError(f"Expected axes from 0 to {vae.latent_dim - 1}. Received: {axis}")
     return int(axis)
 
 
-def _check_label(vae: Codec, label: int | None) -> None:
+def _check_label(vae: TrainedModel, label: int | None) -> None:
     if label is not None:
         vae.check_labelled()
     if vae.labels and (label is None or label not in range(vae.labels)):

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
+from digitvae.trained import TrainedModel
 
 Floats = npt.NDArray[np.float32]
 Images = npt.NDArray[np.uint8]
@@ -16,7 +16,7 @@ Images = npt.NDArray[np.uint8]
 Method = Literal["noise", "spherical", "linear"]
 
 
-def as_latents(vae: Codec, points: Any) -> Floats:
+def as_latents(vae: TrainedModel, points: Any) -> Floats:
     """Return latents: the posterior means of images, or latents as they are.
 
     Args:
@@ -45,7 +45,7 @@ def as_latents(vae: Codec, points: Any) -> Floats:
     )
 
 
-def own_labels(vae: Codec, latents: Floats, labels: npt.ArrayLike | None = None) -> Any:
+def own_labels(vae: TrainedModel, latents: Floats, labels: npt.ArrayLike | None = None) -> Any:
     """Return the label of each point: the given ones, else the most probable; None where there are none.
 
     Args:

@@ -7,16 +7,16 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
 from digitvae.data import as_images
 from digitvae.latent.points import Floats, Images, as_latents, check_at_least
 from digitvae.progress import progress_bar
+from digitvae.trained import TrainedModel
 
 _BLOCK = 2048
 """Images at a time on each side of a matrix of distances, 32 MB of them."""
 
 
-def arithmetic(vae: Codec, base: Any, minus: Any, plus: Any) -> Images:
+def arithmetic(vae: TrainedModel, base: Any, minus: Any, plus: Any) -> Images:
     """Take what one set has on average away from images and add what another has.
 
     Args:
@@ -36,7 +36,7 @@ def arithmetic(vae: Codec, base: Any, minus: Any, plus: Any) -> Images:
 
 
 def neighbours(
-    vae: Codec, images: Any, among: Any, k: int = 5, space: Literal["latent", "pixels"] = "latent"
+    vae: TrainedModel, images: Any, among: Any, k: int = 5, space: Literal["latent", "pixels"] = "latent"
 ) -> tuple[npt.NDArray[np.int64], Floats]:
     """Find the images that are nearest to each image.
 

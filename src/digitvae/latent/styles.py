@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae import seeds
-from digitvae.codec import Codec
 from digitvae.latent.points import Floats, Images, as_latents, check_at_least
 from digitvae.latent.points import own_labels as _own_labels
 from digitvae.progress import progress_bar
+from digitvae.trained import TrainedModel
 
 
 def restyle(
-    vae: Codec, images: Any, labels: npt.ArrayLike | None = None, own: npt.ArrayLike | None = None
+    vae: TrainedModel, images: Any, labels: npt.ArrayLike | None = None, own: npt.ArrayLike | None = None
 ) -> Images:
     """Write other labels in the style of each image: the same base noise u under another label.
 
@@ -41,7 +41,7 @@ def restyle(
     return out
 
 
-def classify(vae: Codec, images: Any, draws: int | None = None, seed: int = 0) -> Floats:
+def classify(vae: TrainedModel, images: Any, draws: int | None = None, seed: int = 0) -> Floats:
     """Return the probability of each label by Bayes' rule.
 
     The label depends on the image through the code alone, hence p(y|x) = E[p(y|z)] over the true posterior

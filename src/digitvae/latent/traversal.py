@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
 from digitvae.latent.points import Floats, Images, as_latents, check_at_least
+from digitvae.trained import TrainedModel
 
 RANGE = 3.0
 """Standard deviations to both sides."""
@@ -28,7 +28,7 @@ class Traversal(NamedTuple):
 
 
 def traverse(
-    vae: Codec,
+    vae: TrainedModel,
     start: Any = None,
     label: int | None = None,
     dimensions: Sequence[int] | None = None,
@@ -76,7 +76,7 @@ def traverse(
     return Traversal(decoded.reshape(len(rows), steps, *vae.image_shape), rows, values)
 
 
-def _middle(vae: Codec, start: Any, label: int | None) -> Floats:
+def _middle(vae: TrainedModel, start: Any, label: int | None) -> Floats:
     """Return the latents in the middle, (1, latent_dim)."""
     if start is None:
         nothing = np.zeros((1, vae.latent_dim), "float32")
@@ -93,7 +93,7 @@ def _middle(vae: Codec, start: Any, label: int | None) -> Floats:
     return middle
 
 
-def _variation(vae: Codec, images: Any) -> tuple[Floats, Floats]:
+def _variation(vae: TrainedModel, images: Any) -> tuple[Floats, Floats]:
     """Return standard deviation and information of each latent, both (latent_dim,)."""
     mean, log_scale = vae.encode_posterior(images)
     # Of the aggregate posterior, the average of q(z|x) over images.

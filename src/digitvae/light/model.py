@@ -9,18 +9,18 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
-from digitvae.distributions import LIKELIHOODS, Distribution, Gaussian, LabelledFlow
+from digitvae.distributions import LIKELIHOODS, Distribution, Gaussian, Labelled
 from digitvae.distributions.operations import by_numpy
 from digitvae.light.archive import Archive, NeedsKeras
 from digitvae.light.networks import Network
 from digitvae.light.priors import read_prior
+from digitvae.trained import TrainedModel
 
 _LIKELIHOODS = {kind.__name__: kind for kind in LIKELIHOODS.values()}
 
 
 @final
-class LightVAE(Codec):
+class LightVAE(TrainedModel):
     """A trained model that starts at once: all of `digitvae.VAE` but training and measuring.
 
     Results are those of `digitvae.VAE` up to rounding, from the same seeds.
@@ -47,12 +47,12 @@ class LightVAE(Codec):
         (self.latent_dim,) = self._decoder.input_shape
         self.prior_name = config["prior"]["class_name"]
         self.prior = read_prior(archive, self._posterior)
-        self.labels = self.prior.labels if isinstance(self.prior, LabelledFlow) else 0
+        self.labels = self.prior.labels if isinstance(self.prior, Labelled) else 0
 
     def _posterior(self, x: np.ndarray) -> Gaussian:
         return Gaussian(*np.split(self._encoded(x), 2, axis=-1))
 
-    # What computes for `Codec`.
+    # What computes for `TrainedModel`.
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> np.ndarray:
         return self._encoder(x, x[0].size)
@@ -60,7 +60,7 @@ class LightVAE(Codec):
     def _decoded(self, z: npt.NDArray[np.float32]) -> np.ndarray:
         return self._decoder(z, self.image_shape[0] * self.image_shape[1])
 
-    def _prior(self) -> Distribution | LabelledFlow:
+    def _prior(self) -> Distribution | Labelled:
         return self.prior
 
     def _run(self, function: Callable[..., Any], *arrays: np.ndarray) -> np.ndarray:

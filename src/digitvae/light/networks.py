@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -14,10 +14,22 @@ from digitvae.light.archive import Archive, NeedsKeras
 
 Array = np.ndarray
 Function = Callable[..., Array]
-Layer = Callable[[Mapping[str, Any], Sequence[Array]], Callable[..., Any]]
+Maker = Callable[[Mapping[str, Any], Sequence[Array]], Callable[..., Any]]
 
 # 64 images of 28 x 28: large enough for fast products of matrices, small enough for the cache.
 _CHUNK_PIXELS = 1 << 16
+
+
+class Layer(NamedTuple):
+    """A layer of a saved network."""
+
+    kind: str
+    """Name of its class in Keras."""
+    name: str
+    settings: Mapping[str, Any]
+    weights: Sequence[Array]
+    inputs: Sequence[str]
+    """Names of the layers whose outputs it takes."""
 
 
 class Steps:
@@ -26,39 +38,46 @@ class Steps:
     Args:
         archive: the saved model.
         part: the network's name in it.
-        layers: by the class of a layer, what makes a function of its settings and weights.
+        makers: by the class of a layer, what makes a function of its settings and weights.
 
     Attributes:
+        input: name of the input.
         input_shape: of one row.
+        layers: in their order.
 
     Raises:
         NeedsKeras: a layer, or a setting of one, that is not known here.
     """
 
-    def __init__(self, archive: Archive, part: str, layers: Mapping[str, Layer]):
+    def __init__(self, archive: Archive, part: str, makers: Mapping[str, Maker]):
         if archive.config[part]["class_name"] != "Functional":
             raise NeedsKeras("functional networks", f"{archive.config[part]['class_name']} ({part})")
         config, weights = archive.config[part]["config"], archive.by_name(part)
-        self._input = _only(config["input_layers"], config["name"])
+        self.input = _only(config["input_layers"], config["name"])
         self._output = _only(config["output_layers"], config["name"])
-        self._steps: list[tuple[str, Function, list[str]]] = []
+        self.layers: list[Layer] = []
+        self._functions: list[Callable[..., Any]] = []
         self.input_shape: tuple[int, ...] = ()
         for layer in config["layers"]:
             kind, name, settings = layer["class_name"], layer["config"]["name"], layer["config"]
-            if name == self._input:
+            if name == self.input:
                 self.input_shape = tuple(settings["batch_shape"][1:])
                 continue
-            if kind not in layers:
-                raise NeedsKeras(f"networks of the layers {', '.join(layers)}", f"{kind} (layer {name})")
-            function = layers[kind](settings, weights.get(name, ()))
-            self._steps.append((name, function, _inputs(layer)))
+            if kind not in makers:
+                raise NeedsKeras(f"networks of the layers {', '.join(makers)}", f"{kind} (layer {name})")
+            self.layers.append(Layer(kind, name, settings, weights.get(name, ()), _inputs(layer)))
+            self._functions.append(makers[kind](*self.layers[-1][2:4]))
 
     def run(self, x: Any) -> Any:
         """Return what the last layer gives."""
-        values = {self._input: x}
-        for name, function, inputs in self._steps:
-            values[name] = function(*(values[other] for other in inputs))
-        return values[self._output]
+        return self.values(x)[self._output]
+
+    def values(self, x: Any) -> dict[str, Any]:
+        """Return the outputs of all layers and, under its name, the input."""
+        values = {self.input: x}
+        for layer, function in zip(self.layers, self._functions, strict=True):
+            values[layer.name] = function(*(values[other] for other in layer.inputs))
+        return values
 
 
 class Network:
@@ -68,13 +87,17 @@ class Network:
         archive: the saved model.
         part: the network's name in it.
 
+    Attributes:
+        steps: its layers.
+        input_shape: of one row.
+
     Raises:
         NeedsKeras: a layer, or a setting of one, that is not known here.
     """
 
     def __init__(self, archive: Archive, part: str):
-        self._steps = Steps(archive, part, _LAYERS)
-        self.input_shape = self._steps.input_shape
+        self.steps = Steps(archive, part, _LAYERS)
+        self.input_shape = self.steps.input_shape
 
     def __call__(self, x: Array, pixels: int) -> Array:
         """Return the output for x (n, ...), float32.
@@ -85,7 +108,7 @@ class Network:
         """
         size = max(1, _CHUNK_PIXELS // pixels)
         x = np.asarray(x, "float32")
-        parts = [self._steps.run(x[start : start + size]) for start in range(0, len(x), size)]
+        parts = [self.steps.run(x[start : start + size]) for start in range(0, len(x), size)]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -228,7 +251,7 @@ def _crop(settings: Mapping[str, Any], _: Sequence[Array]) -> Function:
     return lambda x: x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
-_LAYERS: dict[str, Layer] = {
+_LAYERS: dict[str, Maker] = {
     "Activation": _activation,
     "Add": _add,
     "Conv2D": _conv,

@@ -9,21 +9,23 @@ from typing import Any
 import numpy as np
 
 from digitvae.distributions import (
+    Autoregressive,
     Distribution,
     Flow,
     FlowDistribution,
     Gaussian,
     GaussianMixture,
-    LabelledFlow,
+    Labelled,
+    labelled_flow,
 )
 from digitvae.distributions.operations import by_numpy, ops
 from digitvae.light.archive import Archive, NeedsKeras
 from digitvae.light.networks import affine
 
-PRIORS = ("StandardNormalPrior", "MixturePrior", "VampPrior", "FlowPrior")
+PRIORS = ("StandardNormalPrior", "MixturePrior", "VampPrior", "FlowPrior", "AutoregressivePrior")
 
 
-def read_prior(archive: Archive, encode: Callable[[np.ndarray], Gaussian]) -> Distribution | LabelledFlow:
+def read_prior(archive: Archive, encode: Callable[[np.ndarray], Gaussian]) -> Distribution | Labelled:
     """Return p(z), as the class of `digitvae.priors` of the same name makes it; use it inside of `by_numpy`.
 
     Args:
@@ -47,10 +49,25 @@ def read_prior(archive: Archive, encode: Callable[[np.ndarray], Gaussian]) -> Di
         if kind == "VampPrior":
             logits, pseudo_inputs = archive.at("layers/vamp_prior")
             return GaussianMixture(logits, encode(ops.sigmoid(pseudo_inputs)))
+        if kind == "AutoregressivePrior":
+            return _autoregressive_prior(archive)
         return _flow_prior(archive, config)
 
 
-def _flow_prior(archive: Archive, config: Mapping[str, Any]) -> FlowDistribution | LabelledFlow:
+def _autoregressive_prior(archive: Archive) -> Distribution | Labelled:
+    arrays = archive.at("layers/autoregressive_prior")
+    kernels, biases, labelled = arrays[:3], arrays[3:6], arrays[6:]
+    if not labelled:
+        return Autoregressive(kernels, biases)
+    embeddings, logits = labelled
+    return Labelled(
+        partial(Autoregressive, kernels, biases, embeddings),
+        len(kernels[0]),
+        ops.log_softmax(logits, axis=-1),
+    )
+
+
+def _flow_prior(archive: Archive, config: Mapping[str, Any]) -> FlowDistribution | Labelled:
     folder = "layers/flow_prior"
     steps = f"{folder}/flow/_steps/__affine_coupling"
     networks = [
@@ -64,7 +81,7 @@ def _flow_prior(archive: Archive, config: Mapping[str, Any]) -> FlowDistribution
     means, log_scales, logits = own
     base = Gaussian(means, log_scales)
     if config["labels"]:
-        return LabelledFlow(flow, base, ops.log_softmax(logits, axis=-1))
+        return labelled_flow(flow, base, ops.log_softmax(logits, axis=-1))
     return FlowDistribution(flow, GaussianMixture(logits, base))
 
 

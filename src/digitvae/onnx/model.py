@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from digitvae.distributions import LIKELIHOODS, Distribution, LabelledFlow
+from digitvae.distributions import LIKELIHOODS, Distribution, Labelled
 from digitvae.distributions.operations import computed_by
 from digitvae.light.archive import Archive
 from digitvae.light.model import LightVAE
@@ -42,7 +42,7 @@ class Model:
         nats, empty without labels), `prior` (class of p(z)) and `likelihood` (its name in configs).
         """
         light, prior = self.light, self.light.prior
-        shares = prior.log_probabilities.tolist() if isinstance(prior, LabelledFlow) else []
+        shares = prior.log_probabilities.tolist() if isinstance(prior, Labelled) else []
         return {
             "image_shape": list(light.image_shape),
             "latent_dim": light.latent_dim,
@@ -85,6 +85,6 @@ class Model:
 
     def _prior(self, graph: Graph) -> Distribution:
         prior = self.light.prior
-        if isinstance(prior, LabelledFlow):
+        if isinstance(prior, Labelled):
             return prior.given(graph.input("labels", prior.labels))
         return prior

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from digitvae.light.networks import (
-    Layer,
+    Maker,
     activation_of,
     check_convolution,
     same_padding,
@@ -137,7 +137,7 @@ def _crop(settings: Settings, _: Weights) -> Function:
     return lambda x: x[:, top : x.shape[1] - bottom, left : x.shape[2] - right]
 
 
-LAYERS: dict[str, Layer] = {
+LAYERS: dict[str, Maker] = {
     "Activation": _activation,
     "Add": _add,
     "Conv2D": _conv,

@@ -92,6 +92,10 @@ def _where(condition: Symbol, x: Any, y: Any) -> Symbol:
     return graph.add("Where", parts, shape)
 
 
+def _maximum(x: Symbol, y: Any) -> Symbol:
+    return x.binary("Max", y)
+
+
 def _clip(x: Symbol, least: float, most: float) -> Symbol:
     return x.graph.add("Clip", [x, *map(x.graph.symbol, (least, most))], x.shape)
 
@@ -124,6 +128,8 @@ def _concatenate(parts: Sequence[Any], axis: int) -> Symbol:
     symbols = [graph.symbol(part) for part in parts]
     axis %= len(symbols[0].shape)
     before, after = symbols[0].shape[:axis], symbols[0].shape[axis + 1 :]
+    # Not every runtime takes empty parts.
+    symbols = [symbol for symbol in symbols if symbol.shape[axis] != 0]
     total = sum(symbol.shape[axis] for symbol in symbols)
     return graph.add("Concat", symbols, (*before, total, *after), axis=axis)
 
@@ -186,6 +192,7 @@ _OWN: dict[str, Callable[..., Any]] = {
     "logsumexp": _logsumexp,
     "matmul": _matmul,
     "max": _max,
+    "maximum": _maximum,
     "min": _min,
     "reshape": reshape,
     "shape": lambda x: x.shape,
@@ -200,4 +207,5 @@ _OWN: dict[str, Callable[..., Any]] = {
     "take": _take,
     "tanh": _unary("Tanh"),
     "where": _where,
+    "zeros_like": lambda x: _clip(x, 0.0, 0.0),
 }

@@ -10,12 +10,12 @@ from typing import Any, final
 import numpy as np
 import numpy.typing as npt
 
-from digitvae.codec import Codec
 from digitvae.distributions import LIKELIHOODS
 from digitvae.distributions.operations import by_numpy, ops
 from digitvae.files import read_json
 from digitvae.machine import usable_cores
 from digitvae.onnx.model import PARTS, Model
+from digitvae.trained import TrainedModel
 
 MANIFEST = "model.json"
 """The file of an exported folder that says what it holds."""
@@ -54,7 +54,7 @@ def session(content: bytes) -> Any:
 
 
 @final
-class OnnxVAE(Codec):
+class OnnxVAE(TrainedModel):
     """A trained model behind the methods of `digitvae.VAE` but training and measuring, run by ONNX Runtime.
 
     Results are those of `digitvae.VAE` up to rounding, from the same seeds. Graphs are loaded when they are
@@ -87,7 +87,7 @@ class OnnxVAE(Codec):
         given = {name: np.asarray(array, "float32") for name, array in inputs.items()}
         return self._sessions[part].run(outputs, given)
 
-    # What computes for `Codec`.
+    # What computes for `TrainedModel`.
 
     def _encoded(self, x: npt.NDArray[np.float32]) -> np.ndarray:
         return np.concatenate(self.run("encoder", {"images": x}, "mean", "log_scale"), axis=1)
@@ -121,7 +121,7 @@ class _Prior:
 
 
 class _LabelledPrior:
-    """p(z) = sum_y p(y) p(z|y), as `digitvae.distributions.LabelledFlow`."""
+    """p(z) = sum_y p(y) p(z|y), as `digitvae.distributions.Labelled`."""
 
     def __init__(self, model: OnnxVAE, log_probabilities: np.ndarray):
         self._model, self.log_probabilities = model, log_probabilities

@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from digitvae import seeds
-from digitvae.distributions import Distribution, LabelledFlow, Likelihood, Tensor
+from digitvae.distributions import Distribution, Labelled, Likelihood, Tensor
 from digitvae.markup import html_table
 from digitvae.rows import checked_images, label_weights, padded_batches
 
 
-class Codec(abc.ABC):
+class TrainedModel(abc.ABC):
     """Encodes, decodes and generates, a batch at a time.
 
     Images are taken as uint8 0..255, bool or float in [0, 1], (n, height, width), from any array, tensor or
@@ -46,7 +46,7 @@ class Codec(abc.ABC):
         """Return the likelihood's parameters (n, height, width, channels) for z (n, latent_dim)."""
 
     @abc.abstractmethod
-    def _prior(self) -> Distribution | LabelledFlow:
+    def _prior(self) -> Distribution | Labelled:
         """Return p(z), for functions that `_run` runs."""
 
     @abc.abstractmethod

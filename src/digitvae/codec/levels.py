@@ -1,0 +1,185 @@
+"""Whole numbers on a stack of bits: each from a mixture on its levels, found digit by digit.
+
+A level 0 .. 255 is coded as up to five digits, each with a small table of frequencies that follows from the
+mixture's distribution function at a few edges; 256 frequencies for each pixel would take twenty times longer.
+First, where it is likely, comes "0 or not"; then two bits at a time, from the highest. With two levels the
+first digit is all there is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from digitvae.codec.tables import MASS_BITS, REACH, STEPS, Floats
+
+LEVELS = 256
+# Frequencies of a digit add up to it: the precision of the entropy coder.
+_TOTAL = 2.0**24
+_SHIFTS = (6, 4, 2, 0)
+
+
+class Distribution(Protocol):
+    """Distributions of n independent whole numbers."""
+
+    def below(self, edges: Floats) -> Floats:
+        """Return the masses below edges (n, m) between levels, whole numbers (n, m) in units of `total`."""
+
+    @property
+    def total(self) -> Floats:
+        """The whole masses, (n,)."""
+
+    def taken(self, rows: npt.NDArray[np.int64]) -> Distribution:
+        """Return the distributions of some of the numbers."""
+
+
+class Mixture(NamedTuple):
+    """Mixtures of K components for each of n numbers.
+
+    Attributes:
+        weights: whole numbers (n, K), or (1, 1) for one component.
+        means: in levels, (n, K).
+        inverse_scales: (n, K), or broadcastable.
+        table: the components' standard distribution function.
+    """
+
+    weights: Floats
+    means: Floats
+    inverse_scales: Floats
+    table: Floats
+
+    @property
+    def total(self) -> Floats:
+        """The whole masses: sums of whole numbers, exact in any order."""
+        return np.broadcast_to(self.weights.sum(axis=1) * 2.0**MASS_BITS, (len(self.means),))
+
+    def below(self, edges: Floats) -> Floats:
+        """Return the masses below edges (n, m)."""
+        mass = np.zeros(edges.shape)
+        for k in range(self.means.shape[1]):
+            t = (edges - self.means[:, k, None]) * _column(self.inverse_scales, k)
+            np.clip(t, -REACH, REACH, out=t)
+            t += REACH
+            t *= STEPS
+            mass += _column(self.weights, k) * self.table[np.rint(t).astype("int32")]
+        return mass
+
+    def taken(self, rows: npt.NDArray[np.int64]) -> Mixture:
+        """Return the mixtures of some of the numbers."""
+        count = len(self.means)
+        weights, means, inverse = (part[rows] if len(part) == count else part for part in self[:3])
+        return Mixture(weights, means, inverse, self.table)
+
+
+def _column(values: Floats, k: int) -> Floats:
+    return values[:, k if values.shape[1] > 1 else 0, None]
+
+
+class Stack:
+    """A stack of bits with numbers on it, by asymmetric numeral systems (Duda 2009).
+
+    Args:
+        words: what lies on the stack, uint32, the top last; the last one is not 0.
+    """
+
+    def __init__(self, words: npt.NDArray[np.uint32]) -> None:
+        from constriction import stream
+
+        self._coder = stream.stack.AnsCoder(np.ascontiguousarray(words, "uint32"))
+        # Its frequencies are those asked for, one by one: they add up to its own total.
+        self._family = stream.model.Categorical(perfect=False)
+
+    def words(self) -> npt.NDArray[np.uint32]:
+        """Return what lies on the stack."""
+        return np.asarray(self._coder.get_compressed(), "uint32")
+
+    def push(self, numbers: npt.NDArray[np.int64], given: Distribution, levels: int, flag: bool) -> None:
+        """Put numbers on the stack; `pop` with the same arguments takes them off again.
+
+        Args:
+            numbers: (n,), from 0 to levels - 1.
+            given: their distributions.
+            levels: 2 or 256.
+            flag: whether "0 or not" comes first; always, with two levels.
+        """
+        digits = []
+
+        def known(rows: np.ndarray, symbol: Callable[[np.ndarray], np.ndarray], frequencies: Floats):
+            found = symbol(numbers[rows]).astype("int32")
+            digits.append((found, frequencies))
+            return found
+
+        _walk(len(numbers), given, levels, flag, known)
+        for symbols, frequencies in reversed(digits):
+            self._coder.encode_reverse(symbols, self._family, frequencies)
+
+    def pop(self, count: int, given: Distribution, levels: int, flag: bool) -> npt.NDArray[np.int64]:
+        """Take numbers off the stack, int64 (count,)."""
+
+        def read(rows: np.ndarray, symbol: Callable[[np.ndarray], np.ndarray], frequencies: Floats):
+            return self._coder.decode(self._family, frequencies)
+
+        return _walk(count, given, levels, flag, read)
+
+
+def _walk(count: int, given: Distribution, levels: int, flag: bool, digit: Callable) -> npt.NDArray[np.int64]:
+    """Go down the digits of all numbers together and return the numbers.
+
+    Args:
+        count: of numbers.
+        given: their distributions.
+        levels: 2 or 256.
+        flag: whether "0 or not" comes first.
+        digit: returns a digit of some rows, given how it follows from the numbers and its frequencies.
+    """
+    numbers = np.zeros(count, "int64")
+    rows = np.arange(count)
+    if not count:
+        return numbers
+    low, high = np.zeros(count), np.array(given.total)
+    first = 0
+    if flag or levels == 2:
+        edge = given.below(np.full((count, 1), 0.5))
+        found = digit(rows, lambda n: n > 0, _frequencies(low, edge, high))
+        if levels == 2:
+            return found.astype("int64")
+        rows = np.flatnonzero(found)
+        given, low, high, first = given.taken(rows), edge[rows, 0], high[rows], 1
+    for shift in _SHIFTS:
+        if not len(rows):
+            break
+        starts = numbers[rows, None] + (np.arange(1, 4) << shift)
+        edges = given.below(np.maximum(starts, first) - 0.5)
+        frequencies = _frequencies(low, edges, high)
+        found = digit(rows, lambda n, shift=shift: n >> shift & 3, frequencies)
+        bounds = np.concatenate([low[:, None], edges, high[:, None]], axis=1)
+        every = np.arange(len(rows))
+        low, high = bounds[every, found], bounds[every, found + 1]
+        numbers[rows] += found.astype("int64") << shift
+    return numbers
+
+
+def _frequencies(low: Floats, edges: Floats, high: Floats) -> Floats:
+    """Return the frequencies of a digit's values less one each, which the coder adds: none is impossible.
+
+    Args:
+        low: mass below the first value, (n,).
+        edges: masses below the others, (n, m).
+        high: mass below the end, (n,).
+
+    Returns:
+        Whole numbers (n, m + 1) that add up to 2^24 - (m + 1).
+    """
+    count = edges.shape[1] + 1
+    width = high - low
+    shares = (edges - low[:, None]) / np.maximum(width, 1)[:, None]
+    # Where no mass is left at all, the values are alike.
+    shares = np.where(width[:, None] > 0, shares, np.arange(1, count) / count)
+    free = _TOTAL - count
+    bounds = np.empty((len(low), count + 1))
+    bounds[:, 0], bounds[:, -1] = 0, free
+    bounds[:, 1:-1] = np.floor(shares * free)
+    return bounds[:, 1:] - bounds[:, :-1]
