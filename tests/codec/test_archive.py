@@ -176,9 +176,11 @@ def test_what_is_whole_can_be_salvaged(several, grey):
 
 def test_another_model_is_refused(several, grey, bits):
     assert bits.digest != grey.digest
-    with pytest.raises(ValueError, match=r"Expected the model of the archive, grey \(.*Received: bits"):
+    with pytest.raises(
+        ValueError, match=r"Expected the model of the archive, golden-grey \(.*Received: golden-bits"
+    ):
         decompress(several[1], bits)
-    with pytest.raises(ValueError, match="which is not shipped: grey"):
+    with pytest.raises(ValueError, match="which is not shipped: golden-grey"):
         decompress(several[1])
 
 

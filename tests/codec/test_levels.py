@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from constriction import stream
@@ -129,6 +131,12 @@ def test_any_numbers_under_any_mixture_come_back(data):
     stack.push(numbers, given_, 256, True)
     np.testing.assert_array_equal(stack.pop(count, given_, 256, True), numbers)
     np.testing.assert_array_equal(stack.words(), filler(3))
+
+
+def test_what_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "constriction", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'digitvae\[codec\]'"):
+        Stack(filler(3))
 
 
 @given(st.integers(0, 3000), st.floats(0.1, 8))

@@ -83,11 +83,19 @@ class Stack:
 
     Args:
         words: what lies on the stack, uint32, the top last; the last one is not 0.
+
+    Raises:
+        ModuleNotFoundError: `constriction` is not installed.
     """
 
     def __init__(self, words: npt.NDArray[np.uint32]) -> None:
-        from constriction import stream
-
+        try:
+            from constriction import stream
+        except ModuleNotFoundError as error:
+            raise ModuleNotFoundError(
+                "Expected constriction to be installed (pip install 'digitvae[codec]'). "
+                f"Received: no module {error.name}"
+            ) from error
         self._coder = stream.stack.AnsCoder(np.ascontiguousarray(words, "uint32"))
         # Its frequencies are those asked for, one by one: they add up to its own total.
         self._family = stream.model.Categorical(perfect=False)

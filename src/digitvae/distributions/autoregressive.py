@@ -43,8 +43,12 @@ class Autoregressive:
     ) -> None:
         self.latent_dim, self._hidden = kernels[0].shape
         shown = masks(self.latent_dim, self._hidden, kernels[2].shape[1])
-        self._kernels = [kernel * mask for kernel, mask in zip(kernels, shown, strict=True)]
-        self._biases, self._embeddings, self._weights = biases, embeddings, weights
+        self._kernels = [
+            ops.convert_to_tensor(kernel) * ops.convert_to_tensor(mask)
+            for kernel, mask in zip(kernels, shown, strict=True)
+        ]
+        self._biases = [ops.convert_to_tensor(bias) for bias in biases]
+        self._embeddings, self._weights = embeddings, weights
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return the log-density in nats, float32 (...), of z (..., latent_dim)."""
