@@ -12,7 +12,7 @@ from PIL import Image
 
 from digitvae import writers
 from digitvae.config import ConfigError
-from digitvae.writers import FOLDER, Pictures, Result, Target, check_target, grid, pairs, write
+from digitvae.writers import FOLDER, Pictures, Result, Target, beside, check_target, grid, pairs, write
 
 ALL = (".png", ".gif", ".webp", ".npz", ".csv", FOLDER)
 
@@ -113,6 +113,27 @@ def test_pairs_stand_one_above_the_other(images):
     many = pairs(np.repeat(images, 5, axis=0), np.repeat(images, 5, axis=0), range(25))
     assert [len(row) for row in many.rows] == [10, 10, 10, 10, 5, 5]
     assert list(many.gaps) == [2, 4]
+
+
+def test_an_image_stands_at_the_head_of_what_was_made_of_it(blobs):
+    images, made = blobs(2), blobs(6, seed=1).reshape(2, 3, 9, 13)
+    found = beside(images, made, "abcdef")
+    for row, image, others in zip(found.rows, images, made, strict=True):
+        np.testing.assert_array_equal(row, [image, *others])
+    np.testing.assert_array_equal(found.images, blobs(6, seed=1))
+    assert found.names == "abcdef"
+    # An animation shows the first that was made of every image, then the second ...
+    np.testing.assert_array_equal(found.frames, np.stack([made[:, i] for i in range(3)]))
+
+
+def test_the_tiles_of_a_frame_stand_in_a_near_square(tmp_path, blobs):
+    target = check_target(str(tmp_path / "a.webp"), ALL)
+    tiles = blobs(4)
+    write(target, Result({}, lambda: Pictures(tiles, (), frames=np.stack([tiles, tiles[::-1]]))))
+    with Image.open(target.path) as picture:
+        zoom = picture.width // 26
+        shown = np.asarray(picture.convert("L"))[zoom // 2 :: zoom, zoom // 2 :: zoom]
+    np.testing.assert_array_equal(shown, np.vstack([np.hstack(tiles[:2]), np.hstack(tiles[2:])]))
 
 
 @pytest.mark.parametrize("ending", ["gif", "webp"])

@@ -54,20 +54,17 @@ class Bar:
         self.close()
 
 
-_open: ContextVar[list[Bar] | None] = ContextVar("bars", default=None)
+_shown: ContextVar[bool] = ContextVar("progress", default=False)
 
 
 @contextmanager
 def progress_shown(wanted: bool = True) -> Iterator[None]:
-    """Show the bars of everything inside of the block; when it ends, in whatever way, none stays."""
-    bars: list[Bar] = []
-    token = _open.set(bars if wanted else None)
+    """Show the bars of everything inside of the block."""
+    token = _shown.set(wanted)
     try:
         yield
     finally:
-        _open.reset(token)
-        for bar in bars:
-            bar.close()
+        _shown.reset(token)
 
 
 def progress_bar(total: int, description: str, unit: str, wanted: bool = False) -> Bar:
@@ -79,8 +76,4 @@ def progress_bar(total: int, description: str, unit: str, wanted: bool = False) 
         unit: of what, with a space before it.
         wanted: whether to show it outside of `progress_shown` too; never where stderr is no terminal.
     """
-    bars = _open.get()
-    bar = Bar(total, description, unit, (wanted or bars is not None) and sys.stderr.isatty())
-    if bars is not None:
-        bars.append(bar)
-    return bar
+    return Bar(total, description, unit, (wanted or _shown.get()) and sys.stderr.isatty())
