@@ -14,6 +14,8 @@ _MARGIN = 0.02
 def map_of_neighbours(latents: np.ndarray, seed: int) -> Places:
     """Place latents so that those that are near each other stay so: t-SNE (van der Maaten & Hinton 2008).
 
+    Two latents are a plane already, and stay as they are.
+
     Args:
         latents: float (n, d).
         seed: of the search.
@@ -23,7 +25,9 @@ def map_of_neighbours(latents: np.ndarray, seed: int) -> Places:
     """
     from sklearn.manifold import TSNE
 
-    if len(latents) < 10:  # no neighbourhoods to speak of
+    if latents.shape[1] == 2:
+        return fitted(latents)
+    if len(latents) < 10 or latents.shape[1] == 1:  # no neighbourhoods to speak of
         return fitted(plane(latents, None))
     search = TSNE(perplexity=min(30, (len(latents) - 1) / 3), init="pca", random_state=seed)
     return fitted(search.fit_transform(np.asarray(latents, "float32")))
