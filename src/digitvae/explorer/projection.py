@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
 Places = npt.NDArray[np.float32]
 
@@ -47,6 +46,9 @@ def plane(latents: np.ndarray, labels: np.ndarray | None, like: np.ndarray | Non
     Returns:
         Float64 (n, 2), centred.
     """
+    # Here, since its import would be a third of the start of `digitvae explore`, which may not need it.
+    from scipy import linalg
+
     z = np.nan_to_num(np.asarray(latents, "float64"))
     z = z - z.mean(axis=0)
     known = np.zeros(len(z), bool) if labels is None else np.asarray(labels) >= 0
