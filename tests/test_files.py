@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -236,4 +237,53 @@ def test_a_folder_that_a_killed_writer_left_is_removed(tmp_path):
     assert len(os.listdir(tmp_path)) == 1
     with folder_written_whole(tmp_path / "digits") as temporary:
         (temporary / "a.png").write_text("a")
+    assert os.listdir(tmp_path) == ["digits"]
+
+
+def test_folders_in_a_folder_are_written_with_it(tmp_path):
+    for path in (tmp_path / "new", tmp_path / "empty"):
+        if path.name == "empty":
+            path.mkdir()
+        with folder_written_whole(path) as temporary:
+            (temporary / "deep" / "er").mkdir(parents=True)
+            (temporary / "deep" / "er" / "a.txt").write_text("a")
+        assert (path / "deep" / "er" / "a.txt").read_text() == "a"
+    assert sorted(os.listdir(tmp_path)) == ["empty", "new"]
+
+
+def test_a_folder_is_replaced_where_that_is_allowed(tmp_path):
+    path = tmp_path / "digits"
+    path.mkdir()
+    (path / "old").mkdir()
+    (path / "old" / "a").write_text("old")
+    with folder_written_whole(path, replaces=lambda folder: folder == path) as temporary:
+        (temporary / "a").write_text("new")
+        assert (path / "old" / "a").read_text() == "old"
+    assert os.listdir(path) == ["a"]
+    assert os.listdir(tmp_path) == ["digits"]
+
+
+@pytest.mark.parametrize("fails", ["the block", "the exchange"])
+def test_a_folder_that_is_not_replaced_in_the_end_stays(tmp_path, monkeypatch, fails):
+    path = tmp_path / "digits"
+    path.mkdir()
+    (path / "a").write_text("old")
+    rename = Path.rename
+
+    def second_fails(self, target):
+        if fails == "the exchange" and target == path and (self / "a").read_text() == "new":
+            raise OSError("broken")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", second_fails)
+
+    def replace():
+        with folder_written_whole(path, replaces=lambda folder: True) as temporary:
+            (temporary / "a").write_text("new")
+            if fails == "the block":
+                raise OSError("broken")
+
+    with pytest.raises(OSError, match="broken"):
+        replace()
+    assert (path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["digits"]

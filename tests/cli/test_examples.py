@@ -17,6 +17,8 @@ def test_every_example_does_what_it_says(monkeypatch, tmp_path, capsys, labelled
     monkeypatch.setattr("warnings.showwarning", None)
     for verb, model, *rest in EXAMPLES:
         assert model == "mnist"
+        if verb == "explore":  # serves until it is interrupted: tests/explorer
+            continue
         code = cli.main([verb, str(labelled), *rest])
         out, err = capsys.readouterr()
         assert (code, err) == (0, ""), (verb, err)

@@ -96,7 +96,7 @@ def test_verbs_on_an_exported_model_need_no_keras(python, exported, tmp_path):
         (["export", "PLAIN", "-o", "MINE"], 1, "Expected a new or empty folder, or an earlier export"),
         (["export", "PLAIN", "-o", "MINE/note"], 1, "Expected a new or empty folder, or an earlier export"),
         (["export", "PLAIN", "-o", "MINE/note/out"], 1, "note: Not a directory"),
-        (["export", "PLAIN", "--format", "saved-model", "--backend", "jax"], 2, "Expected --backend tensorflow"),
+        (["export", "PLAIN", "--format", "saved-model", "--backend", "jax"], 2, "Expected --backend tensor"),
         (["export", "PLAIN", "--backend", "none"], 2, "invalid choice: 'none'"),
         (["export", "LATER"], 1, "Received: LATER, of digitvae 99.1"),
         (["export", "UNKNOWN"], 1, "a run of digitvae 99.1"),

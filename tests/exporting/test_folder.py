@@ -263,9 +263,8 @@ def test_a_saved_model_has_a_signature_for_each_part(labelled, make_run, tmp_pat
     np.testing.assert_allclose(found, expected, atol=1e-4)
     pixels = signatures["decoder"](latents=tf.constant(found))["pixels"].numpy()
     np.testing.assert_allclose(255 * pixels, light.decode(expected), atol=1)
-    assert (
-        digitvae.export(run, tmp_path / "out", "saved-model").files == done.files
-    )  # replaced, with its folders
+    # An earlier one is replaced, folders and all.
+    assert digitvae.export(run, tmp_path / "out", "saved-model").files.keys() == done.files.keys()
 
 
 def test_a_saved_model_is_refused_on_other_backends(run, tmp_path):

@@ -25,12 +25,7 @@ def map_of_neighbours(latents: np.ndarray, seed: int) -> Places:
 
     if len(latents) < 10:  # no neighbourhoods to speak of
         return fitted(plane(latents, None))
-    search = TSNE(
-        perplexity=min(30, (len(latents) - 1) / 3),
-        init="pca",
-        random_state=seed,
-        n_jobs=-1,
-    )
+    search = TSNE(perplexity=min(30, (len(latents) - 1) / 3), init="pca", random_state=seed)
     return fitted(search.fit_transform(np.asarray(latents, "float32")))
 
 
@@ -54,9 +49,8 @@ def plane(latents: np.ndarray, labels: np.ndarray | None, like: np.ndarray | Non
     kinds = np.unique(np.asarray(labels)[known]) if known.any() else ()
     if len(kinds) > 2 and z.shape[1] > 1:
         means = np.stack([z[labels == kind].mean(axis=0) for kind in kinds])
-        within = np.cov(
-            np.concatenate([z[labels == kind] - m for kind, m in zip(kinds, means, strict=True)]).T
-        )
+        apart = [z[labels == kind] - mean for kind, mean in zip(kinds, means, strict=True)]
+        within = np.cov(np.concatenate(apart).T)
         # Latents that carry nothing yet hardly vary; the ridge keeps the search defined.
         ridge = 1e-3 * np.trace(within) / len(within) + 1e-12
         _, axes = linalg.eigh(np.cov(means.T), within + ridge * np.eye(len(within)))

@@ -155,7 +155,8 @@ def _is_here(host: str) -> bool:
     """Tell whether a Host header names this machine; the port may be that of a tunnel."""
     try:
         found = urlsplit(f"//{host}")
-        return found.netloc == host and found.hostname in _HOSTS and (found.port or 1) > 0 and "@" not in host
+        _ = found.port  # a ValueError if it is none
+        return found.netloc == host and "@" not in host and found.hostname in _HOSTS
     except ValueError:
         return False
 

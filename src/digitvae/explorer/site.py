@@ -32,7 +32,7 @@ class Site:
     live: bool = False
 
     def read(self, address: str) -> bytes | None:
-        """Return the file at an address such as `data/map.bin`; None if there is none. The empty one is the page."""
+        """Return the file at an address such as `data/map.bin`, or "" for the page; None if there is none."""
         found = self.fixed.get(address or "index.html")
         if found is None and address.startswith("data/"):
             return self.film.read(address.removeprefix("data/"), self.live)
@@ -81,8 +81,8 @@ def film_site(run: Run) -> Site:
     Raises:
         FileNotFoundError: the page was not built.
     """
-    facts = {"format": 1, "points": 0, "latent_dim": 0, "map": None, "model": None, "information": []}
-    facts |= {"latent_mean": [], "latent_scale": [], "film": NAME}
+    nothing: dict[str, Any] = {"points": 0, "latent_dim": 0, "map": None, "model": None}
+    facts = {"format": 1, **nothing, "information": [], "latent_mean": [], "latent_scale": [], "film": NAME}
     return Site({**read_page(), f"data/{FACTS}": _json(facts)}, Film(run.folder), live=True)
 
 

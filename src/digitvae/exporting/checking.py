@@ -89,7 +89,8 @@ def differences(
             for name, expected in _by_keras(parts[part], given).items():
                 difference = np.abs(got[name] - expected) / np.maximum(1, np.abs(expected))
                 key = f"{part}.{name}"
-                found[key] = max(found.get(key, 0.0), float(difference.max()))
+                # NumPy's maximum, unlike Python's, keeps what is no number.
+                found[key] = float(np.maximum(found.get(key, 0.0), difference.max()))
     for name, value in found.items():
         if not value <= largest:
             raise RuntimeError(

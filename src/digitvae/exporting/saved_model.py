@@ -49,7 +49,6 @@ def write(run: Run, folder: Path, load: Callable[[], VAE]) -> dict[str, Any]:
         "prior_noise": {"latents": (vae.latent_dim,)},
     }
     archive = keras.export.ExportArchive()
-    archive.track(vae)
     for part, function in functions(vae).items():
         inputs = shapes[part]
         if vae.labels and part in PARTS_OF_PRIOR:

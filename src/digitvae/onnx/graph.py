@@ -114,13 +114,13 @@ class Graph:
         self._scopes.append(scope)
         iteration, going = (self._placeholder(self.symbol(0, dtype)) for dtype in (WHOLE, BOOL))
         inside = [self._placeholder(value) for value in before]
-        scope.inputs = [(s.name, s.dtype, s.shape and None) for s in (iteration, going, *inside)]
+        scope.inputs = [_end(symbol) for symbol in (iteration, going, *inside)]
         placed = iter(inside)
         within = [next(placed) if move else value for value, move in zip(state, moves, strict=True)]
         after = body(iteration, tuple(within))
         results = [self.symbol(value) for value, move in zip(after, moves, strict=True) if move]
         ends = [self.add("Identity", [value], value.shape, dtype=value.dtype) for value in (going, *results)]
-        scope.outputs = [(s.name, s.dtype, s.shape and None) for s in ends]
+        scope.outputs = [_end(symbol) for symbol in ends]
         self._scopes.pop()
 
         outputs = [Symbol(self, self._new_name("loop"), s.shape, s.dtype) for s in results]
@@ -155,6 +155,11 @@ class Graph:
     def _new_name(self, stem: str) -> str:
         self._count += 1
         return f"{stem}_{self._count}"
+
+
+def _end(symbol: Symbol) -> tuple[str, np.dtype, tuple[int, ...] | None]:
+    """Return an input or output of a loop's body: rows have no known number, so only scalars have a shape."""
+    return symbol.name, symbol.dtype, None if symbol.shape else ()
 
 
 def _one(symbols: Sequence[Symbol]) -> Any:

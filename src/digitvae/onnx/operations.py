@@ -16,7 +16,7 @@ class _GraphOperations:
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def operation(*arguments: Any, **options: Any) -> Any:
-            if name == "fori_loop" or _symbols([*arguments, *options.values()]):
+            if _symbols([*arguments, *options.values()]):
                 return _OWN[name](*arguments, **options)
             return getattr(numpy_operations, name)(*arguments, **options)
 
@@ -169,10 +169,7 @@ def _erfc(x: Symbol) -> Symbol:
 
 
 def _fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: tuple[Any, ...]) -> Any:
-    found = _symbols(init_val)
-    if not found:
-        return numpy_operations.fori_loop(lower, upper, body_fun, init_val)
-    return found[0].graph.loop(upper - lower, body_fun, init_val)
+    return _symbols(init_val)[0].graph.loop(upper - lower, body_fun, init_val)
 
 
 _OWN: dict[str, Callable[..., Any]] = {
