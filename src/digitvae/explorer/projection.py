@@ -49,7 +49,7 @@ def plane(latents: np.ndarray, labels: np.ndarray | None, like: np.ndarray | Non
     # Here, since its import would be a third of the start of `digitvae explore`, which may not need it.
     from scipy import linalg
 
-    z = np.nan_to_num(np.asarray(latents, "float64"))
+    z = np.asarray(latents, "float64")
     z = z - z.mean(axis=0)
     known = np.zeros(len(z), bool) if labels is None else np.asarray(labels) >= 0
     kinds = np.unique(np.asarray(labels)[known]) if known.any() else ()
