@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 BACKEND = None
 LARGEST_DIFFERENCE, LARGEST_OF_PIXELS = 0.03, 0.002
-"""From Keras: the weights are rounded to float16 for the download. Log densities, sums of many terms, have the
-largest; those of pixels shall be below half of a grey level."""
+"""From Keras: the weights are rounded to float16 for the download. Log densities, sums of many terms, have
+the largest; those of pixels shall be below half of a grey level."""
 LARGEST_FILE = 25_000_000
 """Bytes; some hosts of static files take no larger ones."""
 
@@ -63,8 +63,7 @@ def write(run: Run, folder: Path, load: Callable[[], VAE]) -> dict[str, Any]:
         return dict(zip(names, sessions[part].run(names, dict(inputs)), strict=True))
 
     found = differences(load(), compute, LARGEST_DIFFERENCE)
-    if found["decoder.pixels"] > LARGEST_OF_PIXELS:
-        raise RuntimeError(
-            f"Expected pixels within {LARGEST_OF_PIXELS} of Keras. Received: {found['decoder.pixels']:.2g} off"
-        )
+    pixels = found["decoder.pixels"]
+    if pixels > LARGEST_OF_PIXELS:
+        raise RuntimeError(f"Expected pixels within {LARGEST_OF_PIXELS} of Keras. Received: {pixels:.2g} off")
     return {**run.onnx_model().facts(), "differences": found}
