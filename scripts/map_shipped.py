@@ -2,18 +2,21 @@
 
     python scripts/map_shipped.py mnist best
 
-They are kept in `src/digitvae/models/NAME/explorer`, until the model changes.
+They are kept in `src/digitvae/models/NAME/explorer`, in place of those that are there.
 """
 
 from __future__ import annotations
 
+import shutil
 import sys
 
 import digitvae
-from digitvae.explorer.data import prepare
+from digitvae.explorer.data import FOLDER, prepare
 
 ALL = 10_000
 
 if __name__ == "__main__":
     for name in sys.argv[1:]:
-        prepare(digitvae.find_run(name), digitvae.load_onnx(name), ALL)
+        run = digitvae.find_run(name)
+        shutil.rmtree(run.folder / FOLDER, ignore_errors=True)
+        prepare(run, digitvae.load_onnx(name), ALL)

@@ -298,3 +298,14 @@ def test_a_folder_that_is_not_replaced_in_the_end_stays(tmp_path, monkeypatch, f
         replace()
     assert (path / "a").read_text() == "old"
     assert os.listdir(tmp_path) == ["digits"]
+
+
+def test_a_link_to_a_folder_stays_one(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    for text in ("first", "second"):
+        with folder_written_whole(tmp_path / "link", replaces=lambda folder: True) as temporary:
+            (temporary / "a").write_text(text)
+        assert (tmp_path / "real" / "a").read_text() == text
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(os.listdir(tmp_path)) == ["link", "real"]

@@ -81,6 +81,8 @@ def folder_written_whole(
         OSError: the parent is missing or not writable.
     """
     path = Path(path)
+    if path.is_dir():
+        path = path.resolve()  # what a link points to is filled or replaced, not the link
     # An empty folder stays itself: it may be somebody's current folder, or a disk.
     present = path.is_dir() and not any(path.iterdir())
     place = path / "files" if present else path

@@ -176,6 +176,18 @@ def test_it_reads_only_its_own_files(trained):
         assert film.read(name) is None
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
+def test_latents_that_have_run_away_do_not_end_a_training(make_vae, tmp_path, blobs, monkeypatch, value):
+    vae = make_vae(images=blobs(8), architecture="dense")
+    monkeypatch.setattr(vae, "encode", lambda images: np.full((len(images), 4), value, "float32"))
+    monkeypatch.setattr(vae, "latents_from_noise", lambda noise, labels: np.full_like(noise, value))
+    camera = Camera(tmp_path, Part(blobs(20), np.arange(20) % 4), 9, 3)
+    camera.start(0)
+    camera.record(vae, 1, -5.0)
+    content = Film(tmp_path).read("film/e001.bin")
+    assert np.isfinite(np.frombuffer(content, "<f4", 40)).all()
+
+
 def test_places_do_not_jump(make_vae, tmp_path, blobs):
     # The same model with its latents in another order has the same film.
     class Turned:

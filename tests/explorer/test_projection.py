@@ -63,6 +63,11 @@ def test_latents_that_do_not_vary_have_places():
         assert np.isfinite(places).all()
 
 
+def test_two_latents_are_their_own_map():
+    z = np.random.default_rng(0).standard_normal((40, 2))
+    np.testing.assert_allclose(np.corrcoef(map_of_neighbours(z, 0).T, z.T)[:2, 2:].diagonal(), 1, rtol=1e-6)
+
+
 def test_neighbours_stay_neighbours(clusters):
     _, labels = clusters
     z = np.eye(3)[labels] * 20 + np.random.default_rng(0).standard_normal((90, 3))

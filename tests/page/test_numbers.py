@@ -86,7 +86,7 @@ def test_the_page_reads_drawings_as_python_does(page, drawing):
     box = page.locator("#pad").bounding_box()
     shares = []
     for number in range(DRAWINGS):
-        page.click("text=Clear")
+        page.click("#panel-draw >> text=Clear")
         for stroke in drawing(number):
             places = [
                 (box["x"] + x * box["width"] / SIDE, box["y"] + y * box["height"] / SIDE) for x, y in stroke

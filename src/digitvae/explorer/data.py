@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from digitvae.config import Config
 from digitvae.data import Dataset, load_dataset, split_validation
@@ -78,6 +77,8 @@ def _kept(folder: Path, sha256: str) -> dict[str, bytes] | None:
 def _made(
     model: TrainedModel, dataset: Dataset, config: Config, points: int, sha256: str
 ) -> dict[str, bytes]:
+    from tqdm import tqdm  # only new data take long
+
     images = dataset.test_images[:points]
     _, usual = split_validation(dataset.train_images, None)
     means, log_scales, nats = [], [], []

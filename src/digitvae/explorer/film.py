@@ -99,7 +99,7 @@ class Camera:
         if self._frames:
             content = film.read(self._frames[-1]["file"])
             points = len(self._images)
-            if content is not None:
+            if content is not None and len(content) >= 8 * points:
                 self._places = np.frombuffer(content, "<f4", 2 * points).reshape(2, points).T
         self._write("base.bin", self._originals.tobytes() + self._shown_labels().tobytes())
         self._write_facts()
@@ -114,15 +114,15 @@ class Camera:
         """
         if epoch % self._stride and epoch not in (1, self._epochs):
             return
-        latents = model.encode(self._images)
+        latents = _finite(model.encode(self._images))
         places = plane(latents, self._labels, self._places)
         self._places = fitted(places)
         rng = seeds.stream(self._seed, "film")
         noise = rng.standard_normal((_SAMPLES, model.latent_dim), "float32")
         labels = np.arange(_SAMPLES) % model.labels if model.labels else None
         samples = model.latents_from_noise(noise, labels)
-        # A flow that has just begun may throw single samples very far.
-        shown = np.nan_to_num(np.concatenate([samples, latents[: len(self._originals)]]))
+        # A flow that has just begun may throw single samples very far; a film must not end a training.
+        shown = _finite(np.concatenate([samples, latents[: len(self._originals)]]))
         name = f"e{epoch:03d}.bin"
         self._write(
             name, np.ascontiguousarray(self._places.T, "<f4").tobytes() + model.decode(shown).tobytes()
@@ -150,3 +150,7 @@ class Camera:
     def _write(self, name: str, content: bytes) -> None:
         with written_whole(self._folder / name, len(content)) as temporary:
             temporary.write_bytes(content)
+
+
+def _finite(latents: np.ndarray) -> np.ndarray:
+    return np.clip(np.nan_to_num(latents), -1000, 1000)

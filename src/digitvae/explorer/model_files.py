@@ -111,7 +111,9 @@ def _scope(graph: Mapping[str, Any], name: str, body: bool = False) -> Scope:
 
     def ends(names: list[str], first: list[np.dtype]) -> list[tuple[str, np.dtype, Any]]:
         types = [*first, *[FLOAT] * len(names)][: len(names)]
-        return [(name, dtype, None) for name, dtype in zip(names, types, strict=True)]
+        # ONNX Runtime wants to know that the first ones are scalars.
+        shapes = [*[()] * len(first), *[None] * len(names)]
+        return list(zip(names, types, shapes, strict=False))
 
     inputs, outputs = ([WHOLE, BOOL], [BOOL]) if body else ([], [])
     nodes = [node(*one) for one in graph["nodes"]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import linalg
 
 Places = npt.NDArray[np.float32]
 
@@ -13,6 +12,8 @@ _MARGIN = 0.02
 
 def map_of_neighbours(latents: np.ndarray, seed: int) -> Places:
     """Place latents so that those that are near each other stay so: t-SNE (van der Maaten & Hinton 2008).
+
+    Two latents are a plane already, and stay as they are.
 
     Args:
         latents: float (n, d).
@@ -23,7 +24,9 @@ def map_of_neighbours(latents: np.ndarray, seed: int) -> Places:
     """
     from sklearn.manifold import TSNE
 
-    if len(latents) < 10:  # no neighbourhoods to speak of
+    if latents.shape[1] == 2:
+        return fitted(latents)
+    if len(latents) < 10 or latents.shape[1] == 1:  # no neighbourhoods to speak of
         return fitted(plane(latents, None))
     search = TSNE(perplexity=min(30, (len(latents) - 1) / 3), init="pca", random_state=seed)
     return fitted(search.fit_transform(np.asarray(latents, "float32")))
@@ -43,7 +46,10 @@ def plane(latents: np.ndarray, labels: np.ndarray | None, like: np.ndarray | Non
     Returns:
         Float64 (n, 2), centred.
     """
-    z = np.nan_to_num(np.asarray(latents, "float64"))
+    # Here, since its import would be a third of the start of `digitvae explore`, which may not need it.
+    from scipy import linalg
+
+    z = np.asarray(latents, "float64")
     z = z - z.mean(axis=0)
     known = np.zeros(len(z), bool) if labels is None else np.asarray(labels) >= 0
     kinds = np.unique(np.asarray(labels)[known]) if known.any() else ()

@@ -105,7 +105,8 @@ def export(
     module.check()
     if folder.exists() and not is_free(folder):
         raise FileExistsError(f"Expected a new or empty folder, or an earlier export. Received: {folder}")
-    check_writable(folder.parent, folder)
+    empty = folder.is_dir() and not any(folder.iterdir())
+    check_writable(folder if empty else folder.parent, folder)
     with folder_written_whole(folder, replaces=is_free) as temporary:
         own = dict(module.write(run, temporary, lambda: load(run)))
         found = {"format": FORMAT, "kind": format, **description(run), **own, "sha256": _hashes(temporary)}

@@ -76,7 +76,8 @@ function logSum(values: Float32Array): number {
 
 export function percent(share: number): string {
   const value = 100 * share;
-  return value > 99.9 ? '> 99.9 %' : `${value.toFixed(value < 10 ? 1 : 0)} %`;
+  if (value > 99.9) return '> 99.9 %';
+  return `${value.toFixed(value < 10 || value > 99 ? 1 : 0)} %`;
 }
 
 function copyLink(): void {

@@ -31,9 +31,9 @@ export function drawPanel(app: App, parent: HTMLElement): void {
   const results = h(
     'div',
     { class: 'results', hidden: true },
-    h('figure', {}, seen, h('figcaption', {}, 'as the model sees it')),
-    h('figure', {}, back, h('figcaption', {}, term('reconstruction'))),
-    h('figure', {}, spread, h('figcaption', {}, term('posterior', 'spread'), ': where it is unsure')),
+    h('figure', {}, seen, h('figcaption', {}, 'what the model sees')),
+    h('figure', {}, back, h('figcaption', {}, term('reconstruction', 'rebuilt'), ' from the code')),
+    h('figure', {}, spread, h('figcaption', {}, term('posterior', 'spread'), ', where unsure')),
     likely,
   );
   const morph = morphing(app);
@@ -59,7 +59,7 @@ export function drawPanel(app: App, parent: HTMLElement): void {
             if (pad.empty) results.hidden = true;
             else reading.push(pad.picture());
           }),
-          button('Picture…', () => file.click()),
+          button('Photo…', () => file.click()),
           button('PNG', () => savePng('drawing', [seen, back, spread], 3)),
           file,
         ),

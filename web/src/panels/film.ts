@@ -205,7 +205,8 @@ export function filmPanel(
     const started = performance.now();
     play.textContent = 'Pause';
     frame = requestAnimationFrame(function step(now) {
-      const place = begin + (now - started) / 1000 / SECONDS_AN_EPOCH;
+      // A frame may have begun before the click.
+      const place = begin + Math.max(0, now - started) / 1000 / SECONDS_AN_EPOCH;
       go(Math.min(last, place));
       if (place < last) frame = requestAnimationFrame(step);
       else pause();

@@ -102,7 +102,8 @@ export function mapTools(
     play.textContent = 'Pause';
     // There and back again.
     frame = requestAnimationFrame(function step(now) {
-      const share = ((now - started) / length) % 2;
+      // A frame may have begun before the click.
+      const share = (Math.max(0, now - started) / length) % 2;
       along.set(share > 1 ? 2 - share : share);
       go(share > 1 ? 2 - share : share);
       frame = requestAnimationFrame(step);
