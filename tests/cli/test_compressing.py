@@ -119,7 +119,7 @@ def test_what_is_whole_is_salvaged(digitvae, run, blobs, tmp_path):
         ("decompress good.dvc -o x.png --model RUN", 2, "Expected an output that ends in .npy"),
         ("decompress good.dvc -o x.npy --range 3:2", 2, "Expected a range such as"),
         ("decompress good.dvc -o x.npy --range 0:99 --model RUN", 2, "within 40 images"),
-        ("compress good.npy -o x.npy --model best", 1, "Expected a run with a codec model"),
+        ("compress good.npy -o x.npy --model best", 1, "Expected a folder with a codec model"),
         ("compress none.npy -o x.npy --model RUN", 1, "Expected 'mnist' or the path"),
     ],
 )
@@ -182,6 +182,6 @@ def test_the_examples_of_the_page(monkeypatch, capsys, run, folder, tmp_path):
     monkeypatch.chdir(tmp_path)
     (example,) = re.findall(r"```sh\n(digitvae compress .*?)```", PAGE, re.DOTALL)
     for line in example.splitlines():
-        arguments = [str(run) if text == "runs/own" else text for text in shlex.split(line, comments=True)]
+        arguments = [str(run) if text == "coder" else text for text in shlex.split(line, comments=True)]
         assert cli.main(arguments[1:]) == 0, capsys.readouterr().err
         assert (tmp_path / arguments[arguments.index("-o") + 1]).exists()

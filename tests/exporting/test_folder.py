@@ -11,7 +11,9 @@ import onnxruntime
 import pytest
 
 import digitvae
+from digitvae import codec
 from digitvae.building import build
+from digitvae.codec import CodecModel
 from digitvae.config import ConfigError
 from digitvae.exporting import FORMATS, checking, find_model
 from digitvae.onnx import Model
@@ -181,6 +183,34 @@ def test_the_model_is_loaded_once_and_not_where_the_folder_is_refused(run, tmp_p
     assert loaded == []
     digitvae.export(run, tmp_path / "out", load=load)
     assert loaded == [run]
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "discretised_logistic"])
+def test_a_model_for_coding_codes(make_run, tmp_path, likelihood, blobs):
+    run = make_run(prior="autoregressive", likelihood=likelihood)
+    done = digitvae.export(run, tmp_path / "out", "codec")
+    assert set(done.files) == {"codec.npz", "model.json"}
+    assert set(done.differences) == {"encoder.mean", "encoder.log_scale", "decoder.pixels"}
+    assert 0 < max(done.differences.values()) < 0.05
+    images = run.load_light().generate(20, pixels="sample", seed=3)
+    content = codec.compress(images, done.folder)
+    np.testing.assert_array_equal(codec.decompress(content, done.folder), images)
+    assert codec.find_model(done.folder).name == "mine"
+    digitvae.export(run, tmp_path / "out", "codec")
+
+
+def test_a_model_for_coding_that_codes_otherwise_is_refused(make_run, tmp_path, monkeypatch):
+    right = CodecModel.likelihood
+    monkeypatch.setattr(CodecModel, "likelihood", lambda self, bins: right(self, bins[:, ::-1]))
+    with pytest.raises(RuntimeError, match=r"within 0\.1 of Keras\. Received: decoder\.pixels"):
+        digitvae.export(make_run(prior="autoregressive"), tmp_path / "out", "codec")
+    assert names(tmp_path) == []
+
+
+def test_a_model_that_cannot_code_is_refused(labelled, tmp_path):
+    with pytest.raises(ValueError, match=r"Expected a prior without labels .*Received: 3 labels"):
+        digitvae.export(labelled, tmp_path / "out", "codec")
+    assert names(tmp_path) == []
 
 
 def test_an_unknown_format_is_refused(run, tmp_path):

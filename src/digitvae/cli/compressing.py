@@ -48,7 +48,8 @@ def _add_compress(parser: argparse.ArgumentParser) -> None:
         "--model",
         required=True,
         metavar="MODEL",
-        help="a run folder, latest or a shipped model, with a codec model in it; or the file of one",
+        help="what `digitvae export --format codec` wrote; a run folder, latest or a shipped model, with a "
+        "codec.npz in it; or the file itself",
     )
     _add_shared(parser, "the archive to write")
 
@@ -74,12 +75,15 @@ def _range(text: str) -> tuple[int, int]:
 
 
 def _model(text: str) -> CodecModel:
-    import digitvae
     from digitvae.codec import FILE, read_codec_model
+    from digitvae.runs import find_run, run_names
 
-    if Path(text).is_file():
-        return read_codec_model(text)
-    return read_codec_model(digitvae.find_run(text).folder / FILE)
+    path = Path(text)
+    if path.is_file():
+        return read_codec_model(path)
+    # As for runs, a path is a path, and text may be a name.
+    exported = text not in run_names() and (path / FILE).is_file()
+    return read_codec_model((path if exported else find_run(text).folder) / FILE)
 
 
 def _compress(arguments: argparse.Namespace) -> None:

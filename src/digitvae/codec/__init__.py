@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from digitvae.codec.archive import ArchiveReader, Images, Written, write
 from digitvae.codec.container import Damaged
-from digitvae.codec.export import codec_model, export_codec
+from digitvae.codec.export import codec_model
 from digitvae.codec.model import FILE, CodecModel, read_codec_model
 from digitvae.data import as_images
 
@@ -28,7 +28,6 @@ __all__ = [
     "codec_model",
     "compress",
     "decompress",
-    "export_codec",
     "find_model",
     "model_of",
     "read_codec_model",
@@ -44,8 +43,8 @@ def find_model(model: str | Path | CodecModel) -> CodecModel:
     """Return a model for coding.
 
     Args:
-        model: a run folder, or the name of a shipped model, that has a codec model; the file of one; or the
-            model itself.
+        model: a folder that `digitvae export --format codec` wrote, or another one, or the name of a shipped
+            model, that has a codec model; the file of one; or the model itself.
 
     Raises:
         ValueError: there is none.

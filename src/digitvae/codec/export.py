@@ -7,19 +7,17 @@ changes what is coded by a fraction of a percent; whether it can be read back do
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from digitvae.codec.model import FILE, PIXEL_STEPS, VERSION, CodecModel
+from digitvae.codec.model import PIXEL_STEPS, VERSION, CodecModel
 from digitvae.codec.network import EXACT
 from digitvae.codec.priors import MEAN_STEPS
 from digitvae.codec.shards import encoded
 from digitvae.codec.tables import LOGIT_STEPS
 from digitvae.distributions.autoregressive import masks
 from digitvae.distributions.operations import silu
-from digitvae.files import written_whole
 from digitvae.light import LightVAE, NeedsKeras
 from digitvae.light.archive import Archive
 from digitvae.light.networks import Layer, Network, Steps
@@ -37,29 +35,13 @@ _LIKELIHOODS = {"Bernoulli": 2, "DiscretisedLogisticMixture": 256}
 _MIXTURES = ("StandardNormalPrior", "MixturePrior")
 
 
-def export_codec(folder: str | Path, name: str | None = None, precision: str = "float32") -> Path:
-    """Write the model for coding of a run, `codec.npz`, into its folder.
-
-    Args:
-        folder: of the run.
-        name: of the model; by default that of the folder.
-        precision: of products in the decoder; "float64" leaves more digits and takes twice the time.
-
-    Returns:
-        Path of the file.
-
-    Raises:
-        ValueError: the run has no model, or one that cannot be coded with.
-    """
-    folder = Path(folder)
-    model = codec_model(Archive(folder / "model.keras"), name or folder.resolve().name, precision)
-    with written_whole(folder / FILE) as path:
-        path.write_bytes(model.to_bytes())
-    return folder / FILE
-
-
 def codec_model(archive: Archive, name: str, precision: str = "float32") -> CodecModel:
     """Make a model for coding of a saved one.
+
+    Args:
+        archive: the saved model.
+        name: of the model, by which archives name it.
+        precision: of products in the decoder; "float64" leaves more digits and takes twice the time.
 
     Raises:
         NeedsKeras: a layer, prior or likelihood that cannot be coded with.

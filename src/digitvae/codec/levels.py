@@ -9,7 +9,7 @@ first digit is all there is.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -78,6 +78,23 @@ def _column(values: Floats, k: int) -> Floats:
     return values[:, k if values.shape[1] > 1 else 0, None]
 
 
+def import_coder() -> Any:
+    """Return the module `constriction.stream`.
+
+    Raises:
+        ModuleNotFoundError: it is not installed; says how to do that.
+    """
+    try:
+        from constriction import stream
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "Expected constriction to be installed (pip install 'digitvae[codec]'). "
+            f"Received: no module {error.name}",
+            name=error.name,
+        ) from None
+    return stream
+
+
 class Stack:
     """A stack of bits with numbers on it, by asymmetric numeral systems (Duda 2009).
 
@@ -89,13 +106,7 @@ class Stack:
     """
 
     def __init__(self, words: npt.NDArray[np.uint32]) -> None:
-        try:
-            from constriction import stream
-        except ModuleNotFoundError as error:
-            raise ModuleNotFoundError(
-                "Expected constriction to be installed (pip install 'digitvae[codec]'). "
-                f"Received: no module {error.name}"
-            ) from error
+        stream = import_coder()
         self._coder = stream.stack.AnsCoder(np.ascontiguousarray(words, "uint32"))
         # Its frequencies are those asked for, one by one: they add up to its own total.
         self._family = stream.model.Categorical(perfect=False)

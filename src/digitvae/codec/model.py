@@ -163,6 +163,7 @@ def read_codec_model(path: str | Path) -> CodecModel:
     path = Path(path)
     if not path.is_file():
         raise ValueError(
-            f"Expected a run with a codec model (digitvae export RUN --format codec). Received: {path.parent}"
+            f"Expected a folder with a codec model (digitvae export RUN --format codec -o FOLDER). "
+            f"Received: {path.parent}"
         )
     return CodecModel.from_bytes(path.read_bytes())

@@ -87,17 +87,34 @@ def differences(
         for part, given in inputs.items():
             got = run(part, given)
             for name, expected in _by_keras(parts[part], given).items():
-                difference = np.abs(got[name] - expected) / np.maximum(1, np.abs(expected))
                 key = f"{part}.{name}"
                 # NumPy's maximum, unlike Python's, keeps what is no number.
-                found[key] = float(np.maximum(found.get(key, 0.0), difference.max()))
+                found[key] = float(np.maximum(found.get(key, 0.0), difference(got[name], expected)))
+    check_differences(found, largest)
+    return found
+
+
+def difference(found: np.ndarray, expected: np.ndarray) -> float:
+    """Return the largest difference; of its share of the expected number, where that is above 1."""
+    return float((np.abs(found - expected) / np.maximum(1, np.abs(expected))).max())
+
+
+def check_differences(found: Mapping[str, float], largest: float) -> None:
+    """Refuse an exported model that differs from Keras.
+
+    Args:
+        found: the largest difference of every output, by name.
+        largest: that is allowed.
+
+    Raises:
+        RuntimeError: one is above that, or no number.
+    """
     for name, value in found.items():
         if not value <= largest:
             raise RuntimeError(
                 f"Expected an exported model within {largest} of Keras. "
                 f"Received: {name}, which is {value:.2g} off"
             )
-    return found
 
 
 def _by_keras(function: Callable[..., dict[str, Any]], inputs: Arrays) -> Arrays:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 FORMATS = {
     "onnx": "encoder, decoder and prior as ONNX files, for any runtime",
     "saved-model": "the same as signatures of TensorFlow's SavedModel",
+    "codec": "the model for `digitvae compress`, in whole numbers",
     "web": "the page of `digitvae explore`, for any web host",
 }
 """The formats, each with what it is; a module of this package writes each (`Writer`)."""
