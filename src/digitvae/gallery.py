@@ -85,10 +85,10 @@ def draw_evaluation(
         carried, quantity = "information_per_latent", "mutual information with the image"
     drawn = {
         "best_reconstructions": figures.reconstructions(
-            best, vae.reconstruct(best), "The best reconstructions of test digits"
+            best, vae.reconstruct(best), "The best reconstructions of test images"
         ),
         "worst_reconstructions": figures.reconstructions(
-            worst, vae.reconstruct(worst), "The worst reconstructions of test digits"
+            worst, vae.reconstruct(worst), "The worst reconstructions of test images"
         ),
         "nll_curve": figures.nll_curve(curve["k"], curve["nll"], numbers["test"]["elbo"]),
         carried: figures.nats_per_latent(numbers["latents"][carried], quantity),
@@ -129,7 +129,7 @@ def _samples(vae: VAE, seed: int) -> Figure:
     shown = np.repeat(np.arange(min(vae.labels, MOST_LABELS_SHOWN)), SAMPLES_PER_LABEL)
     return figures.samples(
         vae.generate(len(shown), seed=seed, labels=shown),
-        "New digits sampled from the prior, a row for each label",
+        "New images sampled from the prior, a row for each label",
         SAMPLES_PER_LABEL,
     )
 

@@ -22,7 +22,7 @@ TICK_ROOM = 0.42  # inches between the ticks of a latent plane, enough for a lab
 
 
 def samples(
-    images: ArrayLike, title: str = "New digits sampled from the prior", columns: int | None = None
+    images: ArrayLike, title: str = "New images sampled from the prior", columns: int | None = None
 ) -> Figure:
     """Draw images in a grid, row by row.
 
@@ -43,7 +43,7 @@ def latent_grid(
     images: ArrayLike,
     quantiles: ArrayLike,
     axes: tuple[int, int] = (0, 1),
-    title: str = "Digits over a plane of the latent space",
+    title: str = "Images over a plane of the latent space",
 ) -> Figure:
     """Draw images decoded over two coordinates of the prior's base noise u as one seamless plane.
 
@@ -96,7 +96,7 @@ def label_grid(
     names: Sequence[str],
     quantiles: ArrayLike,
     axis: int = 0,
-    title: str = "From digit to digit, over one coordinate of the latent space",
+    title: str = "From label to label, over one coordinate of the latent space",
 ) -> Figure:
     """Draw images with the labels along the rows and one coordinate of the prior's base noise u across.
 
@@ -172,7 +172,7 @@ def _minus(number: str) -> str:
 def reconstructions(
     originals: ArrayLike,
     reconstructions: ArrayLike,
-    title: str = "Test digits and their reconstructions",
+    title: str = "Test images and their reconstructions",
 ) -> Figure:
     """Draw each original above its reconstruction, in several double rows if there are more than ten.
 
@@ -204,12 +204,12 @@ def neighbours(
     return _pairs({"samples": samples, "nearest": nearest}, ("sample", "nearest"), title)
 
 
-def interpolations(images: ArrayLike, title: str = "From one test digit to another") -> Figure:
+def interpolations(images: ArrayLike, title: str = "From one test image to another") -> Figure:
     """Draw paths through the latent space, one per row; frames mark the real digits at both ends.
 
     Args:
         images: `(rows, steps, height, width)`, steps >= 2; uint8, or float in [0, 1]. `images[:, 0]` and
-            `images[:, -1]` are the real digits.
+            `images[:, -1]` are the real ones.
         title: shown above the rows.
 
     Raises:
