@@ -3,9 +3,9 @@
     python benchmarks/explorer_page.py             # of the shipped model mnist
     python benchmarks/explorer_page.py --runs 20
 
-First paint and ready are counted from the start of the navigation, with an empty cache, on localhost. A drag is 200
-moves of the mouse over the map, one every 25 ms; its latency is the time from a pointer event to the end of the frame
-in which the digit of the latest place was painted. Needs Playwright and Debian's Chromium.
+First paint and ready are counted from the start of the navigation, with an empty cache, on localhost. A drag
+is 200 moves of the mouse over the map, one every 25 ms; its latency is the time from a pointer event to the
+end of the frame in which the digit of the latest place was painted. Needs Playwright and Debian's Chromium.
 """
 
 from __future__ import annotations

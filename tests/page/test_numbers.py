@@ -10,12 +10,19 @@ DRAWINGS = 100
 
 # Talks to a worker of its own, as the page does.
 _WORKER = """
-async ([script, folder]) => {
+async ([script, kernel]) => {
   const worker = new Worker(script, { type: 'module' });
   const next = () => new Promise(resolve => {
     worker.addEventListener('message', ({ data }) => resolve(data), { once: true });
   });
-  worker.postMessage(folder);
+  const get = name => fetch(`model/${name}`);
+  const json = name => get(name).then(found => found.json());
+  worker.postMessage({
+    kernel: await WebAssembly.compileStreaming(fetch(kernel)),
+    graphs: await json('graphs.json'),
+    weights: await get('weights.bin').then(found => found.arrayBuffer()),
+    facts: await json('model.json'),
+  });
   const first = await next();
   if (!first.ready) throw new Error(first.failed);
   window.compute = async (call, ...values) => {
@@ -33,8 +40,11 @@ def page(address, opened):
     from digitvae.explorer.site import read_page
 
     page = opened(address)
-    (script,) = [name for name in read_page() if name.startswith("assets/worker-")]
-    page.evaluate(_WORKER, [address + script, f"{address}model/"])
+    script, kernel = (
+        next(name for name in read_page() if name.startswith(f"assets/{start}"))
+        for start in ("worker-", "matrix-")
+    )
+    page.evaluate(_WORKER, [address + script, address + kernel])
     return page
 
 

@@ -1,7 +1,7 @@
 /** What the panels share: the model, the data, and the one code that is shown. */
 import { Signal } from './dom.ts';
 import type { Engine } from './engine/client.ts';
-import type { ModelFacts } from './engine/model.ts';
+import type { Model, ModelFacts } from './engine/model.ts';
 import type { ExplorerFile, Points } from './data.ts';
 import type { DataMap } from './map/map.ts';
 import type { Nearest } from './map/nearest.ts';
@@ -16,6 +16,9 @@ export interface Code {
 }
 
 export interface App {
+  /** Computes in this thread: what must be seen in the same frame. */
+  model: Model;
+  /** Computes beside it: everything else. */
   engine: Engine;
   facts: ModelFacts;
   data: ExplorerFile;

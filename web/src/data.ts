@@ -52,7 +52,7 @@ export async function fetchBytes(address: string): Promise<ArrayBuffer> {
   return (await fetched(address)).arrayBuffer();
 }
 
-async function fetched(address: string): Promise<Response> {
+export async function fetched(address: string): Promise<Response> {
   const response = await fetch(address);
   if (!response.ok) throw new Error(`${address}: ${response.status} ${response.statusText}`);
   return response;

@@ -5,6 +5,7 @@ import type { App, Code } from './app.ts';
 import { fetchBytes, fetchJson, readPoints, type ExplorerFile } from './data.ts';
 import { byId, h, Signal } from './dom.ts';
 import { Engine } from './engine/client.ts';
+import { fetchParts, modelOf } from './engine/load.ts';
 import { term } from './help.ts';
 import { DataMap, type Place } from './map/map.ts';
 import { Nearest } from './map/nearest.ts';
@@ -24,13 +25,14 @@ const DATA = new URL('data/', document.baseURI).href;
 
 async function start(): Promise<void> {
   const link = Address.read();
-  // Everything at once: the worker loads the model while the data come.
+  // Everything at once.
   const explorer = fetchJson<ExplorerFile>(`${DATA}explorer.json`);
-  const engine = new Engine(MODEL);
+  const parts = fetchParts(MODEL);
+  const engine = new Engine(parts);
   const points = explorer.then(async (file) =>
     file.map ? readPoints(await fetchBytes(`${DATA}${file.map}`), file) : null,
   );
-  engine.ready.catch(() => undefined); // A run that still trains has no model yet.
+  parts.catch(() => undefined); // A run that still trains has no model yet.
 
   const map = new DataMap(byId('map-points'), byId('map-cursor'));
   themeButton(byId('theme'), () => map.redraw());
@@ -50,7 +52,8 @@ async function start(): Promise<void> {
     'Move or drag anywhere: the digit there is decoded as you go. ',
     term('map', 'How is it made?'),
   );
-  const facts = await engine.ready;
+  const model = await modelOf(await parts);
+  const { facts } = model;
   const nearest = places && new Nearest(places);
 
   const linked = unpacked(link.get('z') ?? '', facts.latent_dim);
@@ -61,6 +64,7 @@ async function start(): Promise<void> {
   const temperature = numbers(link.get('t'), 1)?.[0] ?? 1;
   const wanted = numbers(link.get('digit'), 1)?.[0] ?? null;
   const app: App = {
+    model,
     engine,
     facts,
     data,

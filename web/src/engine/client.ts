@@ -1,5 +1,5 @@
 /** The model as the page sees it: calls that a worker answers. */
-import type { ModelFacts } from './model.ts';
+import type { Parts } from './load.ts';
 import type { Answer, Calls } from './protocol.ts';
 
 type Result<Name extends keyof Calls> = ReturnType<Calls[Name]>;
@@ -8,8 +8,7 @@ type Result<Name extends keyof Calls> = ReturnType<Calls[Name]>;
 const AT_A_TIME = 4;
 
 export class Engine {
-  /** What is known of the model, when it can compute. */
-  readonly ready: Promise<ModelFacts>;
+  private readonly ready: Promise<void>;
   private readonly worker: Worker;
   private readonly waiting = new Map<
     number,
@@ -17,19 +16,21 @@ export class Engine {
   >();
   private count = 0;
 
-  constructor(folder: string) {
+  constructor(parts: Promise<Parts>) {
     this.worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
     this.ready = new Promise((resolve, reject) => {
       this.worker.addEventListener('error', (event) =>
         reject(new Error(event.message || 'the worker did not start')),
       );
       this.worker.addEventListener('message', ({ data }: MessageEvent<Answer>) => {
-        if ('ready' in data) resolve(data.ready);
+        if ('ready' in data) resolve();
         else if ('failed' in data) reject(new Error(data.failed));
         else this.settle(data);
       });
     });
-    this.worker.postMessage(folder);
+    // Its script comes while the model does.
+    void parts.then((found) => this.worker.postMessage(found));
+    this.ready.catch(() => undefined); // said by the first call
   }
 
   private settle(answer: { id: number; result: unknown } | { id: number; error: string }): void {
@@ -39,7 +40,11 @@ export class Engine {
     else call?.resolve(answer.result as never);
   }
 
-  call<Name extends keyof Calls>(name: Name, ...values: Parameters<Calls[Name]>): Promise<Result<Name>> {
+  async call<Name extends keyof Calls>(
+    name: Name,
+    ...values: Parameters<Calls[Name]>
+  ): Promise<Result<Name>> {
+    await this.ready;
     const id = ++this.count;
     return new Promise((resolve, reject) => {
       this.waiting.set(id, { resolve, reject });

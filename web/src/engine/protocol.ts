@@ -1,5 +1,5 @@
 /** What the page and the worker that computes say to each other. */
-import type { ModelFacts, Posterior } from './model.ts';
+import type { Posterior } from './model.ts';
 import type { Picture } from '../photo/picture.ts';
 
 /** What a drawing or photo became. */
@@ -28,7 +28,4 @@ export interface Request {
 }
 
 export type Answer =
-  | { ready: ModelFacts }
-  | { failed: string }
-  | { id: number; result: unknown }
-  | { id: number; error: string };
+  { ready: true } | { failed: string } | { id: number; result: unknown } | { id: number; error: string };

@@ -1,29 +1,11 @@
-/** The thread that computes: it loads the model and answers calls, one at a time. */
-import { Graphs, type GraphFile } from './graphs.ts';
-import type { Kernel } from './memory.ts';
-import { Model, type ModelFacts } from './model.ts';
+/** The thread that computes what takes longer: it gets the model and answers calls, one at a time. */
+import { modelOf, type Parts } from './load.ts';
+import type { Model } from './model.ts';
 import type { Answer, Calls, Request } from './protocol.ts';
-import matrix from './matrix.wasm?url';
 import { readPhoto } from '../photo/photos.ts';
 
 function answer(message: Answer): void {
   postMessage(message);
-}
-
-async function load(folder: string): Promise<Model> {
-  const [kernel, graphs, weights, facts] = await Promise.all([
-    WebAssembly.instantiateStreaming(fetched(new URL(matrix, import.meta.url).href)),
-    fetched(`${folder}graphs.json`).then((response) => response.json() as Promise<GraphFile>),
-    fetched(`${folder}weights.bin`).then((response) => response.arrayBuffer()),
-    fetched(`${folder}model.json`).then((response) => response.json() as Promise<ModelFacts>),
-  ]);
-  return new Model(facts, new Graphs(kernel.instance.exports as unknown as Kernel, graphs, weights));
-}
-
-async function fetched(address: string): Promise<Response> {
-  const response = await fetch(address);
-  if (!response.ok) throw new Error(`${address}: ${response.status} ${response.statusText}`);
-  return response;
 }
 
 function calls(model: Model): Calls {
@@ -50,8 +32,8 @@ function calls(model: Model): Calls {
 
 addEventListener(
   'message',
-  (first: MessageEvent<string>) => {
-    load(first.data).then(
+  (first: MessageEvent<Parts>) => {
+    modelOf(first.data).then(
       (model) => {
         const known = calls(model);
         addEventListener('message', ({ data: { id, call, values } }: MessageEvent<Request>) => {
@@ -62,9 +44,7 @@ addEventListener(
             answer({ id, error: String(error) });
           }
         });
-        // The first run of anything compiles it: not while someone drags.
-        for (let i = 0; i < 3; i++) known.decode(new Float32Array(model.facts.latent_dim));
-        answer({ ready: model.facts });
+        answer({ ready: true });
       },
       (error: unknown) => answer({ failed: String(error) }),
     );
