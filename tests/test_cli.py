@@ -88,7 +88,7 @@ def test_stderr_is_a_line_an_epoch(trained):
 def test_the_run_folder_is_complete_and_clean(trained):
     _, run = trained
     assert {path.name for path in run.iterdir()} == {
-        "config.json", "history.csv", "model.keras", "checkpoint", "figures", "evaluation.json"
+        "config.json", "history.csv", "model.keras", "checkpoint", "figures", "evaluation.json", "film"
     }  # fmt: skip
     assert run.name.endswith("-classic")
     check_figures(run / "figures")

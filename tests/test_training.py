@@ -71,7 +71,7 @@ def test_a_run_keeps_history_model_and_checkpoint(run):
         np.testing.assert_allclose(parts[0], -(parts[1] + parts[2]), rtol=1e-5)
     assert history["learning_rate"][-1] == pytest.approx(0, abs=1e-9)
     assert {path.name for path in run.folder.iterdir()} == {
-        "config.json", "history.csv", "model.keras", "checkpoint"
+        "config.json", "history.csv", "model.keras", "checkpoint", "film"
     }  # fmt: skip
 
 
@@ -236,7 +236,7 @@ def test_a_diverging_run_stops_and_stays_usable(tiny, dataset, tmp_path):
 
 @pytest.mark.parametrize(("first", "stops"), [(1e3, False), (1e5, True), (float("nan"), True)])
 def test_an_explosion_among_the_first_steps_is_seen(tmp_path, tiny, first, stops):
-    writer = RunWriter(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
+    writer = RunWriter(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None, None)
     writer.epoch = 0
     with pytest.raises(TrainingDiverged) if stops else contextlib.nullcontext():
         writer.on_train_batch_end(9, {"loss": first})
@@ -269,7 +269,7 @@ def test_only_the_epochs_before_the_divergence_are_kept(tiny, dataset, tmp_path,
 
 def test_a_density_near_zero_at_the_start_is_no_reason_to_stop(tmp_path, tiny, dataset):
     # Nats of a density may be negative: ten times a first loss near zero is near zero too.
-    writer = RunWriter(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None)
+    writer = RunWriter(Run.create(tiny(), (9, 13), "", tmp_path / "run"), None, None, None)
     writer.epoch = 0
     for loss in (0.01, 2.0, -50.0):
         writer.on_train_batch_end(0, {"loss": loss})

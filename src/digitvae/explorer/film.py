@@ -20,7 +20,7 @@ FORMAT = 1
 _FOLDER = "film"
 _BASE = f"{_FOLDER}/base.bin"
 _FRAME = re.compile(rf"{_FOLDER}/(base|e\d{{3,}})\.bin")
-_SAMPLES, _RECONSTRUCTIONS, _POINTS = 20, 10, 600
+_SAMPLES, _RECONSTRUCTIONS, _POINTS = 20, 10, 512
 _MOST_BYTES = 8_000_000
 """Of all frames: where they would take more, every second, third ... epoch has one."""
 _NO_LABEL = 255

@@ -114,17 +114,37 @@ const squeeze: Operator = ([input, axes]) => {
   );
 };
 
+/** For each number of a transposed tensor where it comes from, by shape and order of the axes: the same every time. */
+const sources = new Map<string, Int32Array>();
+
+function sourcesOf(shape: readonly number[], order: readonly number[]): Int32Array {
+  const key = `${shape.join()}|${order.join()}`;
+  let found = sources.get(key);
+  if (!found) {
+    const next = new Int32Array(sizeOf(shape));
+    const own = strides(shape, shape);
+    const steps = order.map((axis) => own[axis]!);
+    walk(
+      order.map((axis) => shape[axis]!),
+      steps,
+      steps,
+      (place, i) => {
+        next[place] = i;
+      },
+    );
+    found = next;
+    sources.set(key, found);
+  }
+  return found;
+}
+
 const transpose: Operator = ([input], { perm }, memory) => {
   const order = perm as number[];
-  const shape = order.map((axis) => input!.shape[axis]!);
-  const own = strides(input!.shape, input!.shape);
-  const steps = order.map((axis) => own[axis]!);
   const from = input!.data;
   const data = alike(input!, from.length, memory);
-  walk(shape, steps, steps, (place, i) => {
-    data[place] = from[i]!;
-  });
-  return [{ shape, data }];
+  const places = sourcesOf(input!.shape, order);
+  for (let i = 0; i < places.length; i++) data[i] = from[places[i]!]!;
+  return [{ shape: order.map((axis) => input!.shape[axis]!), data }];
 };
 
 const gather: Operator = ([input, indices], { axis }, memory) => {
