@@ -407,3 +407,34 @@ def test_a_missing_model_is_said(browser, opened, served):
         page.wait_for_selector("text=The page cannot start")
         assert "explorer.json: 404" in page.locator("#model-line").inner_text()
         context.close()
+
+
+@pytest.mark.parametrize("prior", ["normal", "mixture"])
+def test_a_model_of_other_images_without_labels(opened, served, tiny, blobs, tmp_path, prior):
+    from digitvae.building import build
+    from digitvae.data import load_dataset
+    from digitvae.explorer.site import run_site
+    from digitvae.exporting import description
+    from digitvae.runs import Run
+
+    np.savez(tmp_path / "blobs.npz", x_train=blobs(48), x_test=blobs(12, seed=1))
+    dataset = load_dataset(tmp_path / "blobs.npz")
+    config = tiny(architecture="conv", prior=prior, data=str(tmp_path / "blobs.npz"))
+    run = Run.create(config, dataset.image_shape, dataset.sha256, tmp_path / "run")
+    run.save_model(build(config, dataset.image_shape, images=dataset.train_images))
+    with served(run_site(run, description(run))) as url:
+        page = opened(url)
+        assert page.locator("#styles-card").is_hidden()
+        before = shown(page)
+        assert before.shape == (9, 13)
+        page.click("#tab-samples")
+        page.wait_for_timeout(1000)
+        assert page.locator("#panel-samples .chips").count() == 0
+        page.click(".sheet button >> nth=3")
+        wait_for_other(page, before)
+        decoded = run.load_light().decode(linked_code(page)[None])[0].astype(int)
+        assert np.abs(decoded - shown(page)).max() <= 2
+        page.click("#tab-draw")
+        draw(page, [[[60, 60], [220, 220]]])
+        page.wait_for_selector(".results:not([hidden])")
+        assert pixels_of(page, ".results canvas >> nth=0").shape == (9, 13)
