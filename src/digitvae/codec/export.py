@@ -18,7 +18,7 @@ from digitvae.codec.shards import encoded
 from digitvae.codec.tables import LOGIT_STEPS
 from digitvae.distributions.autoregressive import masks
 from digitvae.distributions.operations import silu
-from digitvae.light import LightVAE, NeedsKeras
+from digitvae.light import LightVAE
 from digitvae.light.archive import Archive
 from digitvae.light.networks import Layer, Network, Steps
 
@@ -44,14 +44,14 @@ def codec_model(archive: Archive, name: str, precision: str = "float32") -> Code
         precision: of products in the decoder; "float64" leaves more digits and takes twice the time.
 
     Raises:
-        NeedsKeras: a layer, prior or likelihood that cannot be coded with.
+        ValueError: a layer, prior or likelihood that cannot be coded with.
     """
     vae = LightVAE(archive)
     if vae.likelihood.__name__ not in _LIKELIHOODS:
-        raise NeedsKeras(f"a likelihood of {', '.join(_LIKELIHOODS)}", vae.likelihood.__name__)
+        raise _refusal(f"a likelihood of {', '.join(_LIKELIHOODS)}", vae.likelihood.__name__)
     levels = _LIKELIHOODS[vae.likelihood.__name__]
     if vae.labels:
-        raise NeedsKeras("a prior without labels (--condition none)", f"{vae.labels} labels")
+        raise _refusal("a prior without labels (--condition none)", f"{vae.labels} labels")
     noise = np.random.default_rng(0).standard_normal((SAMPLES, vae.latent_dim), "float32")
     images = vae.decode(vae.latents_from_noise(noise), pixels="sample")
     mean, log_scale = vae.encode_posterior(images)
@@ -109,6 +109,10 @@ def codec_model(archive: Archive, name: str, precision: str = "float32") -> Code
         "prior": _prior(archive, vae.latent_dim, z, widths, origins, arrays),
     }
     return _with_growth(CodecModel(meta, arrays), images)
+
+
+def _refusal(expected: str, received: str) -> ValueError:
+    return ValueError(f"Expected {expected} in a model for coding. Received: {received}")
 
 
 def _with_growth(model: CodecModel, images: Array) -> CodecModel:
@@ -249,7 +253,7 @@ def _groups(network: Steps) -> dict[str, str]:
 
 def _refuse_activation(layer: Layer) -> None:
     if layer.settings["activation"] != "linear":
-        raise NeedsKeras("layers without activations of their own", f"layer {layer.name}")
+        raise _refusal("layers without activations of their own", f"layer {layer.name}")
 
 
 def _activation(layer: Layer, scale: float, largest: float, name: str, arrays: dict[str, Array]) -> Any:
@@ -278,7 +282,7 @@ def _prior(
     if kind == "AutoregressivePrior":
         return _autoregressive(archive.at("layers/autoregressive_prior"), z, widths, origins, arrays)
     if kind not in _MIXTURES:
-        raise NeedsKeras(f"a prior of the classes AutoregressivePrior, {', '.join(_MIXTURES)}", kind)
+        raise _refusal(f"a prior of the classes AutoregressivePrior, {', '.join(_MIXTURES)}", kind)
     if kind == "MixturePrior":
         logits, means, log_scales = (a.astype("float64") for a in archive.at("layers/mixture_prior"))
     else:
