@@ -13,7 +13,7 @@ from digitvae.onnx import PARTS
 from digitvae.onnx.runtime import session
 
 
-@pytest.mark.parametrize("prior", ["normal", "mixture", "flow"])
+@pytest.mark.parametrize("prior", ["normal", "mixture", "flow", "autoregressive"])
 def test_what_is_written_computes_what_the_model_computes(make_vae, tmp_path, prior):
     from digitvae.light.archive import Archive
     from digitvae.onnx import Model
