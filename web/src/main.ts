@@ -25,14 +25,14 @@ const DATA = new URL('data/', document.baseURI).href;
 
 async function start(): Promise<void> {
   const link = Address.read();
-  // Everything at once.
   const explorer = fetchJson<ExplorerFile>(`${DATA}explorer.json`);
-  const parts = fetchParts(MODEL);
+  // A run that is still in training has no model yet.
+  const parts = explorer.then((file) => (file.model === null ? null : fetchParts(MODEL)));
   const engine = new Engine(parts);
   const points = explorer.then(async (file) =>
     file.map ? readPoints(await fetchBytes(`${DATA}${file.map}`), file) : null,
   );
-  parts.catch(() => undefined); // A run that still trains has no model yet.
+  parts.catch(() => undefined); // said below
 
   const map = new DataMap(byId('map-points'), byId('map-cursor'));
   themeButton(byId('theme'), () => map.redraw());
@@ -52,7 +52,9 @@ async function start(): Promise<void> {
     'Move or drag anywhere: the digit there is decoded as you go. ',
     term('map', 'How is it made?'),
   );
-  const model = await modelOf(await parts);
+  const found = await parts;
+  if (!found) return;
+  const model = await modelOf(found);
   const { facts } = model;
   const nearest = places && new Nearest(places);
 

@@ -16,7 +16,7 @@ export class Engine {
   >();
   private count = 0;
 
-  constructor(parts: Promise<Parts>) {
+  constructor(parts: Promise<Parts | null>) {
     this.worker = new Worker(new URL('./worker.ts', import.meta.url), { type: 'module' });
     this.ready = new Promise((resolve, reject) => {
       this.worker.addEventListener('error', (event) =>
@@ -29,7 +29,7 @@ export class Engine {
       });
     });
     // Its script comes while the model does.
-    void parts.then((found) => this.worker.postMessage(found));
+    parts.then((found) => found && this.worker.postMessage(found)).catch(() => undefined);
     this.ready.catch(() => undefined); // said by the first call
   }
 
