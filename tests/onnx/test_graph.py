@@ -184,7 +184,7 @@ def test_a_convolution_is_that_of_light_models(padding, strides, bias):
     from digitvae.light.networks import _LAYERS
 
     rng = np.random.default_rng(2)
-    kernel = rng.normal(size=(3, 2, 2, 5)).astype("float32")
+    kernel = rng.normal(size=(4, 2, 2, 5)).astype("float32")
     weights = [kernel, rng.normal(size=5).astype("float32")] if bias else [kernel]
     plain = {"data_format": "channels_last", "groups": 1, "dilation_rate": [1, 1], "activation": "silu"}
     conv = ("Conv2D", {**plain, "padding": padding, "strides": strides}, weights)

@@ -409,7 +409,7 @@ def test_a_missing_model_is_said(browser, opened, served):
         context.close()
 
 
-@pytest.mark.parametrize("prior", ["normal", "mixture"])
+@pytest.mark.parametrize("prior", ["normal", "mixture", "autoregressive"])
 def test_a_model_of_other_images_without_labels(opened, served, tiny, blobs, tmp_path, prior):
     from digitvae.building import build
     from digitvae.data import load_dataset
