@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from digitvae.model import VAE
 
 BACKEND = None
-LARGEST_DIFFERENCE = 0.1
+LARGEST_DIFFERENCE = 0.2
 """From Keras. Whole numbers change what is coded, not whether it comes back."""
 _IMAGES = 32
 
