@@ -8,9 +8,6 @@ import digitvae
 from digitvae.config import resolve
 from digitvae.runs import SHIPPED, find_run, shipped_models
 
-pytestmark = pytest.mark.backend
-
-
 # What a recipe leaves open, as it was when the model was trained.
 TRAINED = {
     "best": {"condition": "none", "flow_components": 1},

@@ -30,10 +30,7 @@ from digitvae.training import (
 )
 
 # After an epoch or two of a tiny model the code may say little; two tests below are about that warning.
-pytestmark = [
-    pytest.mark.backend,
-    pytest.mark.filterwarnings("ignore:the posterior has collapsed:RuntimeWarning"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:the posterior has collapsed:RuntimeWarning")
 
 COLUMNS = ["epoch", "loss", "elbo", "reconstruction", "kl"]
 COLUMNS += ["val_loss", "val_elbo", "val_reconstruction", "val_kl", "learning_rate", "seconds"]
@@ -61,6 +58,7 @@ def run(tmp_path_factory, tiny, dataset):
     return train(tiny(prior="flow"), dataset, tmp_path_factory.mktemp("runs") / "run", progress=False)
 
 
+@pytest.mark.backend
 def test_a_run_keeps_history_model_and_checkpoint(run):
     history = run.history()
     assert list(history) == COLUMNS
@@ -82,6 +80,7 @@ def test_a_run_finds_its_data_from_anywhere(tiny, digits, tmp_path, monkeypatch)
     assert kept.data == str(digits.resolve())
 
 
+@pytest.mark.backend
 def test_the_saved_model_is_the_one_that_was_validated(run, dataset):
     _, (validation, _) = split_validation(dataset.train_images, dataset.train_labels)
     measured = load(run.folder).evaluate(
@@ -90,16 +89,19 @@ def test_the_saved_model_is_the_one_that_was_validated(run, dataset):
     assert measured["elbo"] == pytest.approx(run.history()["val_elbo"][-1], rel=1e-4)
 
 
+@pytest.mark.backend
 def test_the_same_config_gives_the_same_run(run, tiny, dataset, tmp_path):
     assert same(run, train(tiny(prior="flow"), dataset, tmp_path / "again", progress=False))
 
 
+@pytest.mark.backend
 def test_another_seed_gives_another_run(run, tiny, dataset, tmp_path):
     other = train(tiny(prior="flow", seed=1), dataset, tmp_path / "other", progress=False)
     assert other.history()["loss"] != run.history()["loss"]
     assert not np.array_equal(weights(run)[0], weights(other)[0])
 
 
+@pytest.mark.backend
 def test_another_process_gives_the_same_run(run, tmp_path, dataset, python):
     np.savez(tmp_path / "data.npz", x=dataset.train_images, y=dataset.train_labels)
     (tmp_path / "job.py").write_text(
@@ -166,6 +168,7 @@ class Watched:
         return self.images[rows]
 
 
+@pytest.mark.backend
 def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkeypatch):
     made = []
 
@@ -188,6 +191,7 @@ def test_training_takes_the_batches_of_its_epoch(tiny, dataset, tmp_path, monkey
     assert expected[1] <= set(taken[second:]) <= expected[0] | expected[1]
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("count", [2, 3])
 def test_tiny_sets_train(tiny, blobs, tmp_path, count):
     images = blobs(count)
@@ -196,6 +200,7 @@ def test_tiny_sets_train(tiny, blobs, tmp_path, count):
     assert np.isfinite(list(run.history().values())).all()
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize(
     ("likelihood", "fixed"), [("bernoulli", True), ("continuous_bernoulli", False)], ids=["bits", "grey"]
 )
@@ -223,6 +228,7 @@ def test_validation_images_are_the_last_ones_as_fixed_bits(
 # What goes wrong
 
 
+@pytest.mark.backend
 def test_a_diverging_run_stops_and_stays_usable(tiny, dataset, tmp_path):
     with pytest.raises(
         TrainingDiverged, match=r"Expected a finite loss .* Received: loss=.* kept in .*lower"
@@ -275,6 +281,7 @@ def test_a_density_near_zero_at_the_start_is_no_reason_to_stop(tmp_path, tiny, d
         writer.on_train_batch_end(0, {"loss": loss})
 
 
+@pytest.mark.backend
 def test_an_interruption_keeps_what_is_done_and_resume_finishes(run, tiny, dataset, tmp_path, monkeypatch):
     original = RunWriter.on_train_batch_end
 
@@ -435,6 +442,7 @@ def test_an_interruption_takes_the_bar_away(tiny, dataset, tmp_path, monkeypatch
     assert caught
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("couplings", [2, 5])
 def test_training_can_start_from_the_weights_of_a_run(couplings, tiny, dataset, tmp_path):
     before = train(
@@ -477,6 +485,7 @@ def test_a_run_that_starts_from_another_resumes_its_own_weights(tiny, dataset, t
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.backend
 def test_images_without_a_label_train_too(tiny, dataset, tmp_path):
     labels = np.where(np.arange(48) % 4 == 0, dataset.train_labels, -1)
     partly = Dataset("partly", dataset.train_images, labels, dataset.test_images, dataset.test_labels)

@@ -21,8 +21,6 @@ from digitvae.onnx import PARTS, Model, from_model
 from digitvae.onnx.runtime import session
 from digitvae.runs import shipped_models
 
-pytestmark = pytest.mark.backend
-
 PRIORS = {
     "normal": {},
     "mixture": {},
