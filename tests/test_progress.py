@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import struct
 import subprocess
 import sys
@@ -20,6 +19,8 @@ fcntl, pty, termios = map(pytest.importorskip, ("fcntl", "pty", "termios"))
 
 COMMAND = """
 import os, signal, sys
+# A job in the background of a shell inherits that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 import digitvae.progress
 from digitvae.cli import main
 from digitvae.light import LightVAE
@@ -55,8 +56,6 @@ def on_terminal(environment, folder, *arguments):
         env=environment,
         stdout=subprocess.PIPE,
         stderr=theirs,
-        # A job in the background of a shell inherits that Ctrl-C is ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     shown = b""
