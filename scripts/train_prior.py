@@ -47,7 +47,6 @@ class PriorTraining(keras.Model):
         super().__init__(dtype="float32")
         self.prior, self.apart, self.samples = prior, apart, samples
         self.seed_generator = keras.random.SeedGenerator(seeds.integer(seed, "prior"))
-        self.metric = keras.metrics.Mean(name="log_prob")
         self.built = True
 
     def call(self, posterior: dict[str, Any], training: bool = False) -> Any:
@@ -59,7 +58,6 @@ class PriorTraining(keras.Model):
         """Return -log p(z, y) of the posteriors, plus the uncertainty of labels."""
         prior: Any = self.prior.distribution(lambda images: images)
         log_prob = ops.mean(prior.log_prob_labelled(y_pred, y))
-        self.metric.update_state(log_prob)
         if not self.apart or not training:
             return -log_prob
         labels = keras.random.randint((self.samples,), 0, prior.labels, seed=self.seed_generator)
