@@ -32,6 +32,8 @@ class Written(NamedTuple):
     """What a file holds."""
 
     images: int
+    pixels: int
+    """Of all images together."""
     size: int
     """Bytes of the whole file."""
     coded: int
@@ -75,7 +77,8 @@ def write(
     for name, content in others:
         head = json.dumps(name).encode()
         writer.add(Block(FILE, 0, 0, len(head), head + zlib.compress(content, 9)))
-    return Written(first, writer.finish(), coded, spent)
+    height, width = _shape(start)
+    return Written(first, first * height * width, writer.finish(), coded, spent)
 
 
 def _shape(images: Images) -> tuple[int, int]:

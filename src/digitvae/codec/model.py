@@ -92,7 +92,7 @@ class CodecModel:
         """Say whether images (n, h, w) are of the size and the levels that the model knows."""
         if images.shape[1:] != self.image_shape:
             return False
-        return self.levels == LEVELS or bool(((images == 0) | (images == 255)).all())
+        return self.levels == LEVELS or are_bits(images)
 
     def numbers(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """Return the levels of images that it takes, int64 (n, pixels)."""
@@ -158,6 +158,11 @@ class CodecModel:
             return cls(json.loads(arrays.pop("meta").tobytes()), arrays)
         except (OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"Expected a whole codec model. Received: a damaged one ({error})") from error
+
+
+def are_bits(images: npt.NDArray[np.uint8]) -> bool:
+    """Say whether all pixels are 0 or 255."""
+    return bool(((images == 0) | (images == 255)).all())
 
 
 def read_codec_model(path: str | Path) -> CodecModel:
