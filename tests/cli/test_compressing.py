@@ -58,7 +58,9 @@ def tree(root):
 
 def test_a_folder_comes_back_with_names_and_other_files(digitvae, run, folder, tmp_path):
     found = digitvae("compress", folder, "-o", "digits.dvc", "--model", run)
-    assert (found["images"], found["coded"]) == (40, 40)
+    assert (found["images"], found["coded"], found["model"]) == (40, 40, "golden-grey")
+    cost = found["cost"]
+    assert 0 < cost["pixels"] + cost["latents"] - cost["back"] < found["bits_per_dim"]
     assert found["bytes"] == (tmp_path / "digits.dvc").stat().st_size
     assert digitvae("decompress", "digits.dvc", "-o", "again", "--model", run)["images"] == 40
     before, after = tree(folder), tree(tmp_path / "again")

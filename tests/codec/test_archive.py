@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from digitvae.codec import ArchiveReader, compress, decompress, write
+from digitvae.codec import ArchiveReader, CodecModel, compress, decompress, suited, write
 from digitvae.codec.container import STORED, Block, Damaged, Header, Writer
 from digitvae.codec.shards import decoded, encoded
 
@@ -38,7 +38,7 @@ def test_every_kind_of_model_gives_images_back(make_codec, some, architecture, p
 def assert_coded(model, images):
     """The model itself gives the images back, whether zlib would be shorter or not."""
     assert model.takes(images)
-    kept, content = encoded(model, images)
+    kept, content, _ = encoded(model, images)
     np.testing.assert_array_equal(decoded(model, len(images), kept, content), images)
 
 
@@ -53,9 +53,26 @@ def test_bits_come_back_in_few_bytes(bits, blobs):
     images = (255 * drawn).astype("uint8")
     file = io.BytesIO()
     done = write(file, [images], bits)
-    assert (done.images, done.coded, done.size) == (200, 200, len(file.getvalue()))
+    assert done[:4] == (200, 200 * 9 * 13, len(file.getvalue()), 200)
     assert done.size < len(zlib.compress(images.tobytes(), 9))
     np.testing.assert_array_equal(decompress(file.getvalue(), bits), images)
+
+
+def test_the_shipped_model_is_chosen_by_the_pixels(monkeypatch, tmp_path, bits, grey, some):
+    monkeypatch.setattr("digitvae.codec.SHIPPED", tmp_path)
+    for model in (bits, grey):
+        name = "bits" if model is bits else "grey"
+        (tmp_path / name).mkdir()
+        named = CodecModel({**model.meta, "name": name}, model.arrays)
+        (tmp_path / name / "codec.npz").write_bytes(named.to_bytes())
+    for images, model in [(some, grey), (black(some), bits), (some[:0], bits)]:
+        content = compress(images)
+        assert reader(content, model).header.digest == model.digest
+        np.testing.assert_array_equal(decompress(content), images)
+    # Images are read up to the first one that decides.
+    parts = iter([black(some), some, black(some)])
+    assert suited(parts).name == "grey"
+    assert len(list(parts)) == 1
 
 
 def test_images_that_a_model_does_not_take_are_stored(bits, grey, some):

@@ -29,9 +29,12 @@ def test_files_take_the_bits_that_the_bound_says(make_codec, blobs, likelihood):
         [vae.evaluate(images, batch_size=250, seed=s, verbose=0, return_dict=True)["elbo"] for s in range(4)]
     )
     bound = -elbo / np.log(2) * len(images)
-    _, content = encoded(model, images)
     initial = 300  # of the first image's latents
+    _, content, cost = encoded(model, images)
     assert 8 * len(content) == pytest.approx(bound + initial, rel=0.02)
+    spent = cost.pixels + cost.latents - cost.back
+    assert spent < 8 * len(content) < spent + initial
+    assert min(cost) > 0
 
 
 def test_a_model_comes_back_from_its_file(grey, some, tmp_path):

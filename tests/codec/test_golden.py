@@ -27,7 +27,7 @@ for name in ("grey", "bits"):
     some = np.resize(images, (700, 9, 13))
     if name == "bits":
         some = np.where(some > 127, 255, 0).astype("uint8")
-    kept, content = encoded(model, some)
+    kept, content, _ = encoded(model, some)
     assert (decoded(model, 700, kept, content) == some).all()
     print(name, kept, hashlib.sha256(content).hexdigest())
 """

@@ -18,10 +18,10 @@ from digitvae.codec.shards import batches, filler
 
 def mixtures(count, components=3, seed=0, spread=200.0):
     rng = np.random.default_rng(seed)
-    weights = np.rint(rng.uniform(0, 2**16, (count, components)))
-    weights[:, 0] = 2**16
-    means = rng.uniform(-20, 276, (count, components))
-    return Mixture(weights, means, 1 / rng.uniform(0.2, spread, (count, components)), tables.logistic())
+    weights = np.rint(rng.uniform(0, 2**16, (components, count)))
+    weights[0] = 2**16
+    means = rng.uniform(-20, 276, (components, count))
+    return Mixture(weights, means, 1 / rng.uniform(0.2, spread, (components, count)), tables.logistic())
 
 
 def test_tables_are_the_functions_they_are_named_after():
@@ -39,7 +39,7 @@ def test_the_coder_uses_the_frequencies_that_it_is_given():
     """The format says how numbers become words; here is that arithmetic without the library."""
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.full(4, 0.3), 500)
-    edges = np.floor(np.cumsum(shares, axis=1)[:, :3] * 2**30)
+    edges = np.floor(np.cumsum(shares, axis=1)[:, :3].T * 2**30)
     less = _frequencies(np.zeros(500), edges, np.full(500, 2.0**30))
     assert (less.sum(axis=1) == 2**24 - 4).all()
     symbols = np.array([rng.choice(4, p=row) for row in shares], "int32")
@@ -77,9 +77,9 @@ def test_numbers_come_back_and_leave_the_stack_as_it_was(levels, flag):
 def test_numbers_cost_their_information(flag):
     count = 20_000
     given_ = mixtures(count, spread=30.0)
-    edges = np.broadcast_to(np.arange(1, 256) - 0.5, (count, 255))
+    edges = np.broadcast_to(np.arange(1, 256)[:, None] - 0.5, (255, count))
     below = np.zeros((count, 257))
-    below[:, 1:-1] = given_.below(np.array(edges))
+    below[:, 1:-1] = given_.below(edges).T
     below[:, -1] = given_.total
     masses = np.diff(below, axis=1) / below[:, -1:]
     numbers = np.array(
@@ -97,19 +97,18 @@ def test_numbers_cost_their_information(flag):
 
 def test_mixtures_are_those_of_scipy():
     given_ = mixtures(200, spread=20.0)
-    edges = np.broadcast_to(np.array([0.5, 100.5, 200.5]), (200, 3))
-    weights = given_.weights / given_.weights.sum(axis=1, keepdims=True)
+    edges = np.broadcast_to(np.array([[0.5], [100.5], [200.5]]), (3, 200))
+    weights = given_.weights / given_.weights.sum(axis=0)
     expected = (
-        weights[:, None]
-        * special.expit((edges[..., None] - given_.means[:, None]) * given_.inverse_scales[:, None])
-    ).sum(-1)
-    np.testing.assert_allclose(given_.below(np.array(edges)) / given_.total[:, None], expected, atol=2e-4)
+        weights[:, None] * special.expit((edges - given_.means[:, None]) * given_.inverse_scales[:, None])
+    ).sum(axis=0)
+    np.testing.assert_allclose(given_.below(edges) / given_.total, expected, atol=2e-4)
 
 
 @given(st.integers(0, 2**40), st.lists(st.integers(0, 2**40), min_size=3, max_size=3), st.integers(0, 2**40))
 def test_no_digit_is_impossible(first, inner, last):
     low, *middle, high = (float(mass) for mass in sorted([first, *inner, last]))
-    less = _frequencies(np.array([low]), np.array([middle]), np.array([high]))
+    less = _frequencies(np.array([low]), np.array([middle]).T, np.array([high]))
     assert (less >= 0).all()
     assert less.sum() == 2**24 - 4
 
@@ -120,12 +119,12 @@ def test_any_numbers_under_any_mixture_come_back(data):
     count = data.draw(st.integers(0, 20))
     finite = st.floats(-1e6, 1e6)
     rows = st.lists(finite, min_size=2 * count, max_size=2 * count)
-    means = np.array(data.draw(rows)).reshape(count, 2)
-    inverse = np.abs(np.array(data.draw(rows)).reshape(count, 2))
+    means = np.array(data.draw(rows)).reshape(2, count)
+    inverse = np.abs(np.array(data.draw(rows)).reshape(2, count))
     weights = np.array(
         data.draw(st.lists(st.integers(0, 2**16), min_size=2 * count, max_size=2 * count)), "float64"
     )
-    given_ = Mixture(weights.reshape(count, 2), means, inverse, tables.normal())
+    given_ = Mixture(weights.reshape(2, count), means, inverse, tables.normal())
     numbers = np.array(data.draw(st.lists(st.integers(0, 255), min_size=count, max_size=count)), "int64")
     stack = Stack(filler(3))
     stack.push(numbers, given_, 256, True)
@@ -139,7 +138,8 @@ def test_what_is_not_installed_is_named(monkeypatch):
         Stack(filler(3))
 
 
-@given(st.integers(0, 3000), st.floats(0.1, 8))
-def test_batches_cut_every_shard_whole(count, growth):
-    found = [row for rows in batches(count, growth) for row in range(rows.start, rows.stop)]
-    assert found == list(range(count))
+@given(st.integers(0, 3000), st.floats(0.1, 8), st.integers(64, 128 * 128))
+def test_batches_cut_every_shard_whole(count, growth, pixels):
+    slices = list(batches(count, growth, pixels))
+    assert [row for rows in slices for row in range(rows.start, rows.stop)] == list(range(count))
+    assert all((rows.stop - rows.start) * pixels <= 2**19 for rows in slices)

@@ -46,10 +46,10 @@ def _add_compress(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--model",
-        required=True,
         metavar="MODEL",
         help="what `digitvae export --format codec` wrote; a run folder, latest or a shipped model, with a "
-        "codec.npz in it; or the file itself",
+        "codec.npz in it; or the file itself (default: the shipped `bits` where all pixels are 0 or 255, "
+        "else `grey`)",
     )
     _add_shared(parser, "the archive to write")
 
@@ -88,32 +88,37 @@ def _model(text: str) -> CodecModel:
 
 def _compress(arguments: argparse.Namespace) -> None:
     began = time.perf_counter()
-    from digitvae.codec import folders, write
+    from digitvae.codec import IMAGE_SHAPE, folders, suited, write
     from digitvae.data.idx import is_idx_folder
     from digitvae.files import written_whole
     from digitvae.writers import check_target
 
     target = check_target(arguments.output, (Path(arguments.output).suffix.lower(),)).path
-    model = _model(arguments.model)
+    model = None if arguments.model is None else _model(arguments.model)
     source = Path(arguments.images)
     names: dict[str, Any] | None = None
     others: Iterable[tuple[str, bytes]] = ()
     if source.is_dir() and not is_idx_folder(source):
-        files, rest = folders.split(source, model.image_shape)
-        images: Iterable[np.ndarray] = folders.images_of(files, model.image_shape)
+        shape = IMAGE_SHAPE if model is None else model.image_shape
+        files, rest = folders.split(source, shape)
         names = {"names": [file.relative_to(source).as_posix() for file in files]}
         others = ((file.relative_to(source).as_posix(), file.read_bytes()) for file in rest)
+
+        def images() -> Iterable[np.ndarray]:
+            return folders.images_of(files, shape)
     else:
         images, labels = _arrays(arguments.images)
         names = None if labels is None else {"labels": labels.tolist()}
+    model = model or suited(images())
     with written_whole(target) as path, path.open("wb") as file:
-        done = write(file, images, model, names, others, arguments.workers)
-    pixels = done.images * model.pixels
+        done = write(file, images(), model, names, others, arguments.workers)
+    coded = done.coded * model.pixels
     found = {
         "images": done.images,
         "coded": done.coded,
         "bytes": done.size,
-        "bits_per_dim": 8 * done.size / pixels if pixels else None,
+        "bits_per_dim": 8 * done.size / done.pixels if done.pixels else None,
+        "cost": {part: bits / coded for part, bits in done.cost._asdict().items()} if coded else None,
         "model": model.name,
         "output": str(target),
         "seconds": round(time.perf_counter() - began, 3),
@@ -121,15 +126,15 @@ def _compress(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({"verb": arguments.verb, **found}, indent=2))
         return
-    rate = f", {found['bits_per_dim']:.4f} bits per pixel" if pixels else ""
-    print(f"{done.images:,} images in {done.size:,} bytes{rate}")
+    rate = f", {found['bits_per_dim']:.4f} bits per pixel" if done.pixels else ""
+    print(f"{done.images:,} images in {done.size:,} bytes{rate}, by the model {model.name}")
     if done.coded < done.images:
         print(f"{done.images - done.coded:,} of them stored, which the model does not take or would enlarge")
     print(f"Written: {target}")
 
 
-def _arrays(source: str) -> tuple[Iterable[np.ndarray], np.ndarray | None]:
-    """Return images and labels of a file; a plain array is not read at once."""
+def _arrays(source: str) -> tuple[Callable[[], Iterable[np.ndarray]], np.ndarray | None]:
+    """Return what gives images, and the labels of a file; a plain array is not read at once."""
     import numpy as np
 
     from digitvae.data import read_images
@@ -140,9 +145,9 @@ def _arrays(source: str) -> tuple[Iterable[np.ndarray], np.ndarray | None]:
         except (ValueError, OSError):
             stored = None  # what is wrong with it, `read_images` says
         if isinstance(stored, np.ndarray) and stored.dtype == np.uint8 and stored.ndim == 3:
-            return (np.array(stored[i : i + 1000]) for i in range(0, len(stored), 1000)), None
+            return lambda: (np.array(stored[i : i + 1000]) for i in range(0, len(stored), 1000)), None
     images, labels = read_images(source)
-    return [images], labels
+    return lambda: [images], labels
 
 
 def _decompress(arguments: argparse.Namespace) -> None:

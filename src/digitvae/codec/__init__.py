@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ import numpy.typing as npt
 from digitvae.codec.archive import ArchiveReader, Images, Written, write
 from digitvae.codec.container import Damaged
 from digitvae.codec.export import codec_model
-from digitvae.codec.model import FILE, CodecModel, read_codec_model
+from digitvae.codec.model import FILE, CodecModel, are_bits, read_codec_model
 from digitvae.data import as_images
 
 __all__ = [
     "FILE",
+    "IMAGE_SHAPE",
     "ArchiveReader",
     "CodecModel",
     "Damaged",
@@ -31,12 +33,28 @@ __all__ = [
     "find_model",
     "model_of",
     "read_codec_model",
+    "suited",
     "write",
 ]
 
-
 SHIPPED = Path(__file__).parents[1] / "models"
 """Folders of the models that come with the package."""
+IMAGE_SHAPE = (28, 28)
+"""Of the images that the shipped models for coding take."""
+BITS, GREY = "bits", "grey"
+"""The shipped models for images of 0 and 255 alone, and for all others."""
+
+
+def suited(parts: Iterable[Images]) -> CodecModel:
+    """Return the shipped model for images.
+
+    Args:
+        parts: of the images, uint8 (n, h, w) each; no more of them are read than it needs.
+
+    Raises:
+        ValueError: it is not shipped.
+    """
+    return read_codec_model(SHIPPED / (BITS if all(map(are_bits, parts)) else GREY) / FILE)
 
 
 def find_model(model: str | Path | CodecModel) -> CodecModel:
@@ -70,13 +88,13 @@ def model_of(name: str, digest: bytes) -> CodecModel:
     )
 
 
-def compress(images: Any, model: str | Path | CodecModel, workers: int | None = None) -> bytes:
+def compress(images: Any, model: str | Path | CodecModel | None = None, workers: int | None = None) -> bytes:
     """Compress images without loss.
 
     Args:
         images: (n, h, w), as `digitvae.VAE.encode` takes them; those that the model does not take, by size or
             by levels, are stored by zlib.
-        model: as in `find_model`.
+        model: as in `find_model`; by default the shipped one for such images, `suited`.
         workers: threads; the bytes do not depend on it.
 
     Returns:
@@ -88,7 +106,7 @@ def compress(images: Any, model: str | Path | CodecModel, workers: int | None = 
     file = io.BytesIO()
     array = np.asarray(images)
     checked = array if array.dtype == np.uint8 and array.ndim == 3 else as_images(images)
-    write(file, [checked], find_model(model), workers=workers)
+    write(file, [checked], suited([checked]) if model is None else find_model(model), workers=workers)
     return file.getvalue()
 
 

@@ -12,10 +12,11 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from digitvae.codec.container import CODED, FILE, NAMES, STORED, Block, Damaged, Header, Reader, Writer
 from digitvae.codec.model import CodecModel
-from digitvae.codec.shards import SHARD, decoded, encoded
+from digitvae.codec.shards import SHARD, Cost, decoded, encoded
 from digitvae.machine import usable_cores
 
 Images = npt.NDArray[np.uint8]
@@ -31,10 +32,14 @@ class Written(NamedTuple):
     """What a file holds."""
 
     images: int
+    pixels: int
+    """Of all images together."""
     size: int
     """Bytes of the whole file."""
     coded: int
     """Images that the model coded; the others are stored by zlib."""
+    cost: Cost
+    """Of those."""
 
 
 def write(
@@ -58,18 +63,22 @@ def write(
     following = _shards(images)
     start = next(following, np.empty((0, *model.image_shape), "uint8"))
     writer = Writer(file, Header(_shape(start), model.digest, model.name))
-    first = coded = 0
-    for block in _mapped(lambda shard: _block(model, shard), itertools.chain([start], following), workers):
+    first, coded, spent = 0, 0, Cost()
+    for block, cost in _mapped(
+        lambda shard: _block(model, shard), itertools.chain([start], following), workers
+    ):
         if block.images:
             writer.add(block._replace(first=first))
         first += block.images
         coded += block.images * (block.kind == CODED)
+        spent = spent.plus(cost)
     if names is not None:
         writer.add(Block(NAMES, 0, 0, 0, zlib.compress(json.dumps(names).encode(), 9)))
     for name, content in others:
         head = json.dumps(name).encode()
         writer.add(Block(FILE, 0, 0, len(head), head + zlib.compress(content, 9)))
-    return Written(first, writer.finish(), coded)
+    height, width = _shape(start)
+    return Written(first, first * height * width, writer.finish(), coded, spent)
 
 
 def _shape(images: Images) -> tuple[int, int]:
@@ -94,12 +103,14 @@ def _shards(images: Iterable[Images]) -> Iterator[Images]:
         yield np.concatenate(held)
 
 
-def _block(model: CodecModel, images: Images) -> Block:
+def _block(model: CodecModel, images: Images) -> tuple[Block, Cost]:
     stored = Block(STORED, 0, len(images), 0, zlib.compress(images.tobytes(), _ZLIB_LEVEL))
     if not len(images) or not model.takes(images):
-        return stored
-    kept, content = encoded(model, images)
-    return Block(CODED, 0, len(images), kept, content) if len(content) < len(stored.content) else stored
+        return stored, Cost()
+    shard = encoded(model, images)
+    if len(shard.content) >= len(stored.content):
+        return stored, Cost()
+    return Block(CODED, 0, len(images), shard.kept, shard.content), shard.cost
 
 
 class ArchiveReader:
@@ -220,17 +231,19 @@ def _mapped(
 ) -> Iterator[_Found]:
     """Apply a function in threads; at most one item for each of them is waiting."""
     workers = workers or usable_cores()
-    if workers == 1:
-        yield from map(function, items)
-        return
-    pool = ThreadPoolExecutor(workers)
-    waiting: deque[Future[_Found]] = deque()
-    try:
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > workers:
+    # Products of matrices in threads of their own would stand in the way of these.
+    with threadpool_limits(1, "blas"):
+        if workers == 1:
+            yield from map(function, items)
+            return
+        pool = ThreadPoolExecutor(workers)
+        waiting: deque[Future[_Found]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) > workers:
+                    yield waiting.popleft().result()
+            while waiting:
                 yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -118,8 +118,7 @@ def _refusal(expected: str, received: str) -> ValueError:
 def _with_growth(model: CodecModel, images: Array) -> CodecModel:
     """Let batches grow as fast as the stack does."""
     few = images[:64]
-    _, content = encoded(model, few)
-    gained = 8 * len(content) / len(few)
+    gained = 8 * len(encoded(model, few).content) / len(few)
     posterior = model.posterior(model.numbers(few))
     # The entropy of a Gaussian in bins: log2(sqrt(2 pi e) scale), at least 0.
     bits = np.maximum(2.05 - np.log2(posterior.inverse_scales), 0).sum() / len(few)

@@ -20,13 +20,15 @@ LEVELS = 256
 # Frequencies of a digit add up to it: the precision of the entropy coder.
 _TOTAL = 2.0**24
 _SHIFTS = (6, 4, 2, 0)
+# Numbers that a step of arithmetic takes at a time: as many as stay in a core's own cache.
+_IN_CACHE = 1 << 14
 
 
 class Distribution(Protocol):
     """Distributions of n independent whole numbers."""
 
     def below(self, edges: Floats) -> Floats:
-        """Return the masses below edges (n, m) between levels, whole numbers (n, m) in units of `total`."""
+        """Return the masses below edges (m, n) between levels, whole numbers (m, n) in units of `total`."""
 
     @property
     def total(self) -> Floats:
@@ -37,12 +39,12 @@ class Distribution(Protocol):
 
 
 class Mixture(NamedTuple):
-    """Mixtures of K components for each of n numbers.
+    """Mixtures of K components for each of n numbers; the numbers lie beside one another in memory.
 
     Attributes:
-        weights: whole numbers (n, K), or (1, 1) for one component.
-        means: in levels, (n, K).
-        inverse_scales: (n, K), or broadcastable.
+        weights: whole numbers (K, n), or (1, 1) for one component.
+        means: in levels, (K, n).
+        inverse_scales: (K, n), or broadcastable.
         table: the components' standard distribution function.
     """
 
@@ -54,28 +56,34 @@ class Mixture(NamedTuple):
     @property
     def total(self) -> Floats:
         """The whole masses: sums of whole numbers, exact in any order."""
-        return np.broadcast_to(self.weights.sum(axis=1) * 2.0**MASS_BITS, (len(self.means),))
+        return np.broadcast_to(self.weights.sum(axis=0) * 2.0**MASS_BITS, (self.means.shape[1],))
 
     def below(self, edges: Floats) -> Floats:
-        """Return the masses below edges (n, m)."""
-        mass = np.zeros(edges.shape)
-        for k in range(self.means.shape[1]):
-            t = (edges - self.means[:, k, None]) * _column(self.inverse_scales, k)
-            np.clip(t, -REACH, REACH, out=t)
+        """Return the masses below edges (m, n)."""
+        components, count = self.means.shape
+        mass = np.empty(edges.shape)
+        step = max(1, _IN_CACHE // (components * len(edges)))
+        for start in range(0, count, step):
+            rows = slice(start, start + step)
+            weights, means, inverse = (
+                part[:, None, rows if part.shape[1] > 1 else slice(None)] for part in self[:3]
+            )
+            t = (edges[:, rows] - means) * inverse
+            np.maximum(t, -REACH, out=t)
+            np.minimum(t, REACH, out=t)
             t += REACH
             t *= STEPS
-            mass += _column(self.weights, k) * self.table[np.rint(t).astype("int32")]
+            np.rint(t, out=t)
+            values = self.table.take(t.astype("intp"))
+            values *= weights
+            values.sum(axis=0, out=mass[:, rows])
         return mass
 
     def taken(self, rows: npt.NDArray[np.int64]) -> Mixture:
         """Return the mixtures of some of the numbers."""
-        count = len(self.means)
-        weights, means, inverse = (part[rows] if len(part) == count else part for part in self[:3])
-        return Mixture(weights, means, inverse, self.table)
-
-
-def _column(values: Floats, k: int) -> Floats:
-    return values[:, k if values.shape[1] > 1 else 0, None]
+        weights, means, inverse = (part[:, rows] if part.shape[1] > 1 else part for part in self[:3])
+        # One number's means are (K, 1), as broadcastable arrays are.
+        return Mixture(weights, np.broadcast_to(means, (len(means), len(rows))), inverse, self.table)
 
 
 def import_coder() -> Any:
@@ -114,6 +122,10 @@ class Stack:
     def words(self) -> npt.NDArray[np.uint32]:
         """Return what lies on the stack."""
         return np.asarray(self._coder.get_compressed(), "uint32")
+
+    def bits(self) -> int:
+        """Return how much lies on the stack."""
+        return int(self._coder.num_valid_bits())
 
     def push(self, numbers: npt.NDArray[np.int64], given: Distribution, levels: int, flag: bool) -> None:
         """Put numbers on the stack; `pop` with the same arguments takes them off again.
@@ -161,22 +173,22 @@ def _walk(count: int, given: Distribution, levels: int, flag: bool, digit: Calla
     low, high = np.zeros(count), np.array(given.total)
     first = 0
     if flag or levels == 2:
-        edge = given.below(np.full((count, 1), 0.5))
+        edge = given.below(np.full((1, count), 0.5))
         found = digit(rows, lambda n: n > 0, _frequencies(low, edge, high))
         if levels == 2:
             return found.astype("int64")
         rows = np.flatnonzero(found)
-        given, low, high, first = given.taken(rows), edge[rows, 0], high[rows], 1
+        given, low, high, first = given.taken(rows), edge[0, rows], high[rows], 1
     for shift in _SHIFTS:
         if not len(rows):
             break
-        starts = numbers[rows, None] + (np.arange(1, 4) << shift)
+        starts = numbers[rows] + (np.arange(1, 4) << shift)[:, None]
         edges = given.below(np.maximum(starts, first) - 0.5)
         frequencies = _frequencies(low, edges, high)
         found = digit(rows, lambda n, shift=shift: n >> shift & 3, frequencies)
-        bounds = np.concatenate([low[:, None], edges, high[:, None]], axis=1)
+        bounds = np.concatenate([low[None], edges, high[None]])
         every = np.arange(len(rows))
-        low, high = bounds[every, found], bounds[every, found + 1]
+        low, high = bounds[found, every], bounds[found + 1, every]
         numbers[rows] += found.astype("int64") << shift
     return numbers
 
@@ -186,19 +198,26 @@ def _frequencies(low: Floats, edges: Floats, high: Floats) -> Floats:
 
     Args:
         low: mass below the first value, (n,).
-        edges: masses below the others, (n, m).
+        edges: masses below the others, (m, n).
         high: mass below the end, (n,).
 
     Returns:
         Whole numbers (n, m + 1) that add up to 2^24 - (m + 1).
     """
-    count = edges.shape[1] + 1
-    width = high - low
-    shares = (edges - low[:, None]) / np.maximum(width, 1)[:, None]
-    # Where no mass is left at all, the values are alike.
-    shares = np.where(width[:, None] > 0, shares, np.arange(1, count) / count)
+    count = len(edges) + 1
     free = _TOTAL - count
-    bounds = np.empty((len(low), count + 1))
-    bounds[:, 0], bounds[:, -1] = 0, free
-    bounds[:, 1:-1] = np.floor(shares * free)
-    return bounds[:, 1:] - bounds[:, :-1]
+    frequencies = np.empty((len(low), count))
+    for start in range(0, len(low), _IN_CACHE):
+        rows = slice(start, start + _IN_CACHE)
+        width = high[rows] - low[rows]
+        shares = (edges[:, rows] - low[rows]) / np.maximum(width, 1)
+        # Where no mass is left at all, the values are alike.
+        empty = width == 0
+        if empty.any():
+            shares[:, empty] = (np.arange(1, count) / count)[:, None]
+        shares *= free
+        np.floor(shares, out=shares)
+        frequencies[rows, 0] = shares[0]
+        frequencies[rows, 1:-1] = (shares[1:] - shares[:-1]).T
+        frequencies[rows, -1] = free - shares[-1]
+    return frequencies

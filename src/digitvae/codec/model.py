@@ -92,7 +92,7 @@ class CodecModel:
         """Say whether images (n, h, w) are of the size and the levels that the model knows."""
         if images.shape[1:] != self.image_shape:
             return False
-        return self.levels == LEVELS or bool(((images == 0) | (images == 255)).all())
+        return self.levels == LEVELS or are_bits(images)
 
     def numbers(self, images: npt.NDArray[np.uint8]) -> npt.NDArray[np.int64]:
         """Return the levels of images that it takes, int64 (n, pixels)."""
@@ -107,29 +107,35 @@ class CodecModel:
     def posterior(self, numbers: npt.NDArray[np.int64]) -> Mixture:
         """Return q of the bins of all latents, n * latent_dim, for levels (n, pixels)."""
         x = numbers.astype("float32").reshape(-1, *self.image_shape)
-        out = self._encoder(x, self.pixels).astype("float64")
+        out = np.concatenate(list(self._encoder.parts(x, self.pixels))).astype("float64")
         means, scales = np.split(out, 2, axis=1)
         inverse = tables.looked_up(tables.inverse_plain_scales(), scales) * self._grid.widths
         means = means / MEAN_STEPS + 128
-        return Mixture(np.ones((1, 1)), means.reshape(-1, 1), inverse.reshape(-1, 1), tables.normal())
+        return Mixture(np.ones((1, 1)), means.reshape(1, -1), inverse.reshape(1, -1), tables.normal())
 
     def likelihood(self, bins: npt.NDArray[np.int64]) -> Mixture:
         """Return p of the levels of all pixels, n * pixels, for bins (n, latent_dim)."""
-        out = self._decoder(Grid.centred(bins), self.pixels).reshape(len(bins) * self.pixels, -1)
-        params = out.astype("float64")
+        parts = [self._pixels(out) for out in self._decoder.parts(Grid.centred(bins), self.pixels)]
+        weights, means, inverse = (
+            part[0] if part[0].shape[1] == 1 else np.concatenate(part, axis=1)
+            for part in zip(*parts, strict=True)
+        )
+        return Mixture(weights, means, inverse, tables.logistic())
+
+    def _pixels(self, out: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return weights, means and inverse scales for what the decoder says of some images."""
+        params = np.ascontiguousarray(out.reshape(len(out) * self.pixels, -1).T, "float64")
+        one = np.ones((1, 1))
         if self.levels == 2:
             # Level 1 has the probability s(logit) = 1 - s(-logit): an edge at 0.5 at distance -logit.
-            means = 0.5 + params / tables.LOGIT_STEPS
-            return Mixture(np.ones((1, 1)), means, np.ones((1, 1)), tables.logistic())
-        logits, means, scales = np.split(params, 3, axis=1)
-        components = logits.shape[1]
-        centres = (np.arange(components) + 0.5) / components
-        inverse = tables.inverse_scales(-2.0, 5.0)
-        return Mixture(
+            return one, 0.5 + params / tables.LOGIT_STEPS, one
+        logits, means, scales = np.split(params, 3)
+        centres = (np.arange(len(logits)) + 0.5)[:, None] / len(logits)
+        inverse = tables.looked_up(tables.inverse_scales(-2.0, 5.0), scales)
+        return (
             weights_of(logits),
             (LEVELS - 1) * (centres + means / PIXEL_STEPS),
-            tables.looked_up(inverse, scales) / (LEVELS - 1),
-            tables.logistic(),
+            inverse / (LEVELS - 1),
         )
 
     def to_bytes(self) -> bytes:
@@ -152,6 +158,11 @@ class CodecModel:
             return cls(json.loads(arrays.pop("meta").tobytes()), arrays)
         except (OSError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
             raise ValueError(f"Expected a whole codec model. Received: a damaged one ({error})") from error
+
+
+def are_bits(images: npt.NDArray[np.uint8]) -> bool:
+    """Say whether all pixels are 0 or 255."""
+    return bool(((images == 0) | (images == 255)).all())
 
 
 def read_codec_model(path: str | Path) -> CodecModel:

@@ -9,19 +9,20 @@ multiplication, rounding to whole numbers, comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from digitvae.light.networks import convolved, padded
+from digitvae.light.networks import convolved, padded, same_padding
 
 Array = np.ndarray
 
 EXACT = {"float32": 2.0**24, "float64": 2.0**53}
 """Whole numbers up to it are exact."""
-# About 64 images of 28 x 28 at a time fit the cache.
-_CHUNK_PIXELS = 1 << 16
+# 16 images of 28 x 28 at a time: what is computed of them fits a core's own cache.
+_CHUNK_PIXELS = 1 << 14
 
 
 class Product:
@@ -33,17 +34,21 @@ class Product:
         name: of the layer.
         settings: "dtype" of the product; "largest" absolute input and "limit" of the output; "strides" and
             "same" of a convolution.
+        bound: of its inputs, where it is known: those up to "largest" need no clipping.
 
     Raises:
         ValueError: a sum might not be exact.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], name: str, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self, arrays: Mapping[str, Array], name: str, settings: Mapping[str, Any], bound: float = math.inf
+    ) -> None:
         kernel, bias, multiplier = (arrays[f"{name}/{part}"] for part in ("kernel", "bias", "multiplier"))
         self._settings, self.dtype = settings, settings["dtype"]
         self.kernel, self.bias = kernel.astype(self.dtype), bias.astype(self.dtype)
         self.multiplier = multiplier.astype(self.dtype)
         check_bounds(kernel, bias, settings["largest"], self.dtype)
+        self._clips = bound > settings["largest"]
 
     def __call__(self, x: Array, columns: slice = slice(None)) -> Array:
         """Return the layer's whole numbers for whole numbers x.
@@ -53,15 +58,39 @@ class Product:
             columns: of the outputs of a dense layer, those that are wanted.
         """
         largest, limit = self._settings["largest"], self._settings["limit"]
-        x = np.clip(x, -largest, largest).astype(self.dtype, copy=False)
+        if self._clips:
+            x = np.clip(x, -largest, largest)
+        x = x.astype(self.dtype, copy=False)
         if self.kernel.ndim == 2:
             sums = x @ self.kernel[: x.shape[1], columns]
+        elif self._settings["same"] and self._settings["strides"] == [1, 1]:
+            sums = _by_rows(x, self.kernel)
         else:
             sums = convolved(x, self.kernel, self._settings["strides"], self._settings["same"])
         sums += self.bias[columns]
         sums *= self.multiplier[columns]
         np.rint(sums, out=sums)
         return np.clip(sums, -limit, limit, out=sums)
+
+
+def _by_rows(x: Array, kernel: Array) -> Array:
+    """Return what `convolved` does with strides of 1 and padding, a fifth faster: a product for each row.
+
+    The copy of the input that the products need has its neighbours within a row alone, a third of all.
+    """
+    rows, columns, channels, outputs = kernel.shape
+    count, height, width = x.shape[:3]
+    x = padded(x, [same_padding(size, side, 1) for size, side in ((height, rows), (width, columns))])
+    beside = np.empty((count, x.shape[1], width, columns * channels), x.dtype)
+    for j in range(columns):
+        beside[..., j * channels : (j + 1) * channels] = x[:, :, j : j + width]
+    sums, *others = (
+        beside[:, i : i + height].reshape(count, height * width, -1) @ kernel[i].reshape(-1, outputs)
+        for i in range(rows)
+    )
+    for other in others:
+        sums += other
+    return sums.reshape(count, height, width, outputs)
 
 
 def check_bounds(kernel: Array, bias: Array, largest: float, dtype: str) -> None:
@@ -90,20 +119,23 @@ class IntegerNetwork:
     def __init__(self, steps: Sequence[Mapping[str, Any]], arrays: Mapping[str, Array]) -> None:
         self._steps = steps
         self._products: dict[str, Any] = {}
+        bounds = {"input": math.inf}
         for step in steps:
             if step["kind"] not in _KINDS:
                 raise ValueError(f"Expected layers {', '.join(_KINDS)}. Received: {step['kind']}")
             name = step["name"]
             if step["kind"] == "product":
-                self._products[name] = Product(arrays, name, step)
+                self._products[name] = Product(arrays, name, step, bounds[step["inputs"][0]])
             elif step["kind"] == "table":
                 self._products[name] = arrays[f"{name}/table"].astype("float32")
+                bounds[name] = float(np.abs(self._products[name]).max())
+            bounds.setdefault(name, step.get("limit", bounds[step["inputs"][0]]))
 
-    def __call__(self, x: Array, pixels: int) -> Array:
-        """Return the output for x (n, ...), a few rows at a time by the pixels of an image."""
+    def parts(self, x: Array, pixels: int) -> Iterator[Array]:
+        """Yield the output for x (n, ...), a few rows at a time by the pixels of an image."""
         size = max(1, _CHUNK_PIXELS // pixels)
-        parts = [self._run(x[start : start + size]) for start in range(0, len(x), size)]
-        return np.concatenate(parts)
+        for start in range(0, len(x), size):
+            yield self._run(x[start : start + size])
 
     def _run(self, x: Array) -> Array:
         values = {"input": x}

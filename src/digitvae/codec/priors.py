@@ -64,15 +64,14 @@ class MixtureCoder:
 
     def conditionals(self, count: int) -> Conditionals:
         """Return the conditionals of a number of codes."""
-        shares = np.broadcast_to(self._shares, (count, len(self._shares)))
-        for mean, inverse in zip(self._means.T, self._inverse.T, strict=True):
+        shares = np.broadcast_to(self._shares[:, None], (len(self._shares), count))
+        for mean, inverse in zip(self._means.T[..., None], self._inverse.T[..., None], strict=True):
             weights = np.rint(shares * 2.0**tables.WEIGHT_BITS)
-            means = np.broadcast_to(mean, weights.shape)
-            bins = yield Mixture(weights, means, inverse[None], tables.normal())
-            t = np.clip((bins[:, None] - mean) * inverse, -30, 30)
+            bins = yield Mixture(weights, np.broadcast_to(mean, weights.shape), inverse, tables.normal())
+            t = np.clip((bins - mean) * inverse, -30, 30)
             shares = shares * (inverse * tables.exponential(-t * t / 2))
             # The largest is exactly 1; others may vanish.
-            shares = np.maximum(shares / shares.max(axis=1, keepdims=True), 1e-100)
+            shares = np.maximum(shares / shares.max(axis=0), 1e-100)
 
 
 @final
@@ -103,7 +102,7 @@ class AutoregressiveCoder:
         done = 0
         for i in range(latent_dim):
             params = last(above[:, :done], slice(i * size, (i + 1) * size))
-            bins = yield self._mixture(params.reshape(count, 3, -1), i)
+            bins = yield self._mixture(params.T.astype("float64").reshape(3, -1, count), i)
             codes[:, i] = Grid.centred(bins)
             units = slice(done, done + int((numbers == i).sum()))
             done = units.stop
@@ -111,7 +110,7 @@ class AutoregressiveCoder:
             above[:, units] = np.maximum(second(below[:, :done], units), 0)
 
     def _mixture(self, params: np.ndarray, i: int) -> Mixture:
-        logits, means, scales = (params[:, part].astype("float64") for part in range(3))
+        logits, means, scales = params
         return Mixture(
             weights_of(logits),
             means / MEAN_STEPS + 128,
@@ -125,7 +124,7 @@ MEAN_STEPS = 256
 
 
 def weights_of(logits: Floats) -> Floats:
-    """Return the weights of components, whole numbers, for logits (n, K) in steps of 1/256."""
+    """Return the weights of components, whole numbers, for logits (K, n) in steps of 1/256."""
     table = tables.weights()
-    behind = logits.max(axis=1, keepdims=True) - logits
-    return table[np.minimum(behind, len(table) - 1).astype("int64")]
+    behind = logits.max(axis=0) - logits
+    return table.take(np.minimum(behind, len(table) - 1).astype("intp"))

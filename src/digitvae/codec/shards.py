@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +22,37 @@ from digitvae.codec.model import CodecModel
 
 SHARD = 1000
 """Images in a shard."""
-# Largest number of words that a code can take off the stack: 24 bits for each digit.
-_DIGITS = 4
+# Of a batch, so that memory does not grow with the size of the images.
+_MOST_PIXELS = 1 << 19
 
 
-def encoded(model: CodecModel, images: npt.NDArray[np.uint8]) -> tuple[int, bytes]:
-    """Return how many words of the filler stay as they are, and the words above them.
+class Cost(NamedTuple):
+    """What images cost, in bits; the rest of a file is the first image's latents, checksums and the index."""
+
+    pixels: float = 0
+    """Put on the stack under p(x|z)."""
+    latents: float = 0
+    """Put on it under p(z)."""
+    back: float = 0
+    """Taken off it under q(z|x)."""
+
+    def plus(self, other: Cost) -> Cost:
+        """Return the sum."""
+        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+
+
+class Shard(NamedTuple):
+    """Images in bits."""
+
+    kept: int
+    """Words of the filler that lie below the content as they are."""
+    content: bytes
+    """The words above them."""
+    cost: Cost
+
+
+def encoded(model: CodecModel, images: npt.NDArray[np.uint8]) -> Shard:
+    """Code images.
 
     Args:
         model: one that takes the images.
@@ -35,11 +61,14 @@ def encoded(model: CodecModel, images: npt.NDArray[np.uint8]) -> tuple[int, byte
     numbers = model.numbers(images)
     below = filler(_filler_words(model, len(images)))
     stack = Stack(below)
-    for rows in batches(len(images), model.growth):
-        x = numbers[rows]
+    cost = Cost()
+    for rows in batches(len(images), model.growth, model.pixels):
+        x, sizes = numbers[rows], [stack.bits()]
         bins = stack.pop(len(x) * model.latent_dim, model.posterior(x), LEVELS, False)
         bins = bins.reshape(len(x), model.latent_dim)
+        sizes.append(stack.bits())
         stack.push(x.ravel(), model.likelihood(bins), model.levels, True)
+        sizes.append(stack.bits())
         conditionals = []
         following = model.prior.conditionals(len(x))
         found = next(following)
@@ -48,13 +77,15 @@ def encoded(model: CodecModel, images: npt.NDArray[np.uint8]) -> tuple[int, byte
             found = following.send(latent)
         for latent, given in zip(bins.T[::-1], [found, *conditionals[::-1]], strict=True):
             stack.push(latent, given, LEVELS, False)
+        start, without, with_pixels = sizes
+        cost = cost.plus(Cost(with_pixels - without, stack.bits() - with_pixels, start - without))
     words = stack.words()
     common = min(len(words), len(below))
     differs = np.flatnonzero(words[:common] != below[:common])
     kept = int(differs[0]) if len(differs) else common
     # The coder needs words above the filler that are not all zero.
     kept = min(kept, max(0, len(words) - 2))
-    return kept, words[kept:].astype("<u4").tobytes()
+    return Shard(kept, words[kept:].astype("<u4").tobytes(), cost)
 
 
 def decoded(model: CodecModel, count: int, kept: int, content: bytes) -> npt.NDArray[np.uint8]:
@@ -80,7 +111,7 @@ def decoded(model: CodecModel, count: int, kept: int, content: bytes) -> npt.NDA
     below = filler(_filler_words(model, count))
     stack = Stack(np.concatenate([below[:kept], above]))
     numbers = np.zeros((count, model.pixels), "int64")
-    for rows in reversed(list(batches(count, model.growth))):
+    for rows in reversed(list(batches(count, model.growth, model.pixels))):
         size = rows.stop - rows.start
         bins = np.zeros((size, model.latent_dim), "int64")
         following = model.prior.conditionals(size)
@@ -110,15 +141,16 @@ def filler(count: int) -> npt.NDArray[np.uint32]:
     return words
 
 
-def batches(count: int, growth: float) -> Iterator[slice]:
+def batches(count: int, growth: float, pixels: int) -> Iterator[slice]:
     """Cut a shard into batches that grow: each takes its bits from what those before it left.
 
     Args:
         count: of images.
         growth: images of a batch for each one before it.
+        pixels: of an image.
     """
     start = 0
     while start < count:
-        size = max(1, int(growth * start))
+        size = max(1, min(int(growth * start), _MOST_PIXELS // pixels))
         yield slice(start, min(start + size, count))
         start += size

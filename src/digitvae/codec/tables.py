@@ -94,4 +94,4 @@ def inverse_plain_scales() -> Floats:
 def looked_up(table: Floats, number: np.ndarray) -> Floats:
     """Return the entries of a table whose middle is for 0, for whole numbers; its ends reach outward."""
     middle = len(table) // 2
-    return table[np.clip(number + middle, 0, 2 * middle).astype("int64")]
+    return table.take(np.clip(number + middle, 0, 2 * middle).astype("intp"))

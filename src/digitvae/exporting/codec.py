@@ -48,7 +48,8 @@ def write(run: Run, folder: Path, load: Callable[[], VAE]) -> dict[str, Any]:
     model = read_codec_model(folder / FILE)
     vae = load()
     images = vae.generate(_IMAGES, pixels="sample")
-    if not np.array_equal(decoded(model, len(images), *encoded(model, images)), images):
+    shard = encoded(model, images)
+    if not np.array_equal(decoded(model, len(images), shard.kept, shard.content), images):
         raise RuntimeError("Expected the images that were coded. Received: others")
     return {
         "image_shape": list(model.image_shape),
@@ -89,6 +90,6 @@ def _pixels(model: CodecModel, bins: np.ndarray) -> np.ndarray:
     means = []
     for row in bins:
         given = model.likelihood(row[None])
-        below = given.below(np.tile(edges, (model.pixels, 1))) / given.total[:, None]
-        means.append((1 - below).mean(axis=1))
+        below = given.below(np.tile(edges[:, None], model.pixels)) / given.total
+        means.append((1 - below).mean(axis=0))
     return np.stack(means)
