@@ -50,7 +50,10 @@ def test_large_constants_are_rounded_and_equal_ones_stored_once(run, monkeypatch
         assert stored["offset"] % 4 == 0
         assert stored["offset"] >= end
         scales = 4 * (stored["shape"][0] if len(stored["shape"]) > 1 else 1)
-        end = stored["offset"] + {"r2": scales + 2 * size, "f4": 4 * size, "i4": 4 * size, "b1": size}[stored["type"]]
+        end = (
+            stored["offset"]
+            + {"r2": scales + 2 * size, "f4": 4 * size, "i4": 4 * size, "b1": size}[stored["type"]]
+        )
     assert end == len(files["weights.bin"])
     assert {"r2", "f4"} <= kinds
     used = [json.dumps(graph) for graph in found["graphs"].values()]

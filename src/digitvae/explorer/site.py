@@ -82,7 +82,14 @@ def film_site(run: Run) -> Site:
         FileNotFoundError: the page was not built.
     """
     nothing: dict[str, Any] = {"points": 0, "latent_dim": 0, "map": None, "model": None}
-    facts = {"format": FORMAT, **nothing, "information": [], "latent_mean": [], "latent_scale": [], "film": NAME}
+    facts = {
+        "format": FORMAT,
+        **nothing,
+        "information": [],
+        "latent_mean": [],
+        "latent_scale": [],
+        "film": NAME,
+    }
     return Site({**read_page(), f"data/{FACTS}": _json(facts)}, Film(run.folder), live=True)
 
 
