@@ -1,4 +1,4 @@
-import { defineConfig } from 'vite';
+import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   // Relative addresses: the folder works under any path of any host.
@@ -12,4 +12,6 @@ export default defineConfig({
     reportCompressedSize: false,
   },
   worker: { format: 'es' },
+  // No limits: a busy machine is no fault.
+  test: { testTimeout: 0, hookTimeout: 0 },
 });

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -137,6 +141,52 @@ def test_one_line_and_nothing_written(python, tmp_path, plain, exported, argumen
     assert line.startswith("digitvae: error: ")
     assert part in line
     assert {path: path.is_file() and path.read_bytes() for path in tmp_path.rglob("*")} == before
+
+
+@pytest.fixture
+def public():
+    """A folder that every user may read; those of pytest are its user's alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+@contextmanager
+def as_somebody():
+    """Be a user whom permissions stop, if this is root."""
+    from digitvae import cli
+
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65534)
+    try:
+        try:
+            Path(cli.__file__).stat()
+        except PermissionError:
+            pytest.skip("the checkout is its owner's alone")
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="permissions are those of POSIX")
+@pytest.mark.parametrize("format", ["onnx", "web", "saved-model", "codec"])
+@pytest.mark.parametrize("name", ["closed/out", "closed"])
+def test_a_folder_that_may_not_be_written_is_one_line(public, capsys, plain, format, name):
+    from digitvae import cli
+
+    shutil.copytree(plain, public / "run", copy_function=shutil.copy)
+    closed = public / "closed"
+    closed.mkdir(mode=0o555)
+    with as_somebody():
+        code = cli.main(["export", str(public / "run"), "--format", format, "-o", str(public / name)])
+    out, err = capsys.readouterr()
+    assert (code, out) == (1, "")
+    (line,) = err.splitlines()
+    assert line.startswith("digitvae: error: Expected an output in a folder that exists and can be written. ")
+    assert f"{public / name} ({closed}: Permission denied)" in line
+    assert list(closed.iterdir()) == []
 
 
 @pytest.mark.parametrize("arguments", [["export", "PLAIN"], ["generate", "EXPORTED"]])

@@ -68,7 +68,7 @@ def test_the_shipped_model_is_served_without_keras_until_it_is_interrupted(start
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", found["url"])
         assert b"<title>digitvae explorer</title>" in read(found["url"])
         assert json.loads(read(found["url"], "model/model.json"))["name"] == "mnist"
-        assert len(read(found["url"], "data/map.bin")) == 10_000 * (9 + 2 * 40)
+        assert len(read(found["url"], "data/map.bin")) == 10_000 * (9 + 40) + 4 * 40
         out, _ = interrupted(process)
         assert process.returncode == 0
         assert out == "[]\n"
@@ -81,9 +81,9 @@ def test_it_says_where_and_takes_the_port_that_is_asked_for(started, run):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with started("explore", run.folder, "--port", port, "--no-browser") as process:
+    with started("explore", run.folder, "--port", port, "--seed", 5, "--no-browser") as process:
         line = process.stdout.readline()
-        assert line == f"The explorer of {run.folder}: http://127.0.0.1:{port}/ (Ctrl-C ends it)\n"
+        assert line == f"The explorer of {run.folder}: http://127.0.0.1:{port}/#seed=5 (Ctrl-C ends it)\n"
         assert json.loads(read(f"http://127.0.0.1:{port}/", "data/explorer.json"))["points"] == 12
 
 

@@ -10,6 +10,7 @@ import pytest
 from digitvae import find_run
 from digitvae.explorer import data as explorer_data
 from digitvae.explorer.data import prepare
+from digitvae.explorer.rounding import widened
 from digitvae.runs import shipped_models
 
 
@@ -20,7 +21,7 @@ def read_map(files):
     return (
         np.frombuffer(content, "<f4", 2 * count).reshape(2, count).T,
         np.frombuffer(content, "u1", count, 8 * count),
-        np.frombuffer(content, "<f2", offset=start).reshape(count, facts["latent_dim"]),
+        widened(content, "i1", (facts["latent_dim"], count), start).T,
     )
 
 
@@ -29,7 +30,7 @@ def test_the_map_has_latents_and_labels_of_the_test_images(run, data):
     files = prepare(run, model)
     places, labels, latents = read_map(files)
     expected = model.encode(data.dataset.test_images)
-    np.testing.assert_allclose(latents, expected, rtol=1e-3, atol=1e-4)
+    assert (np.abs(latents - expected) <= np.abs(expected).max(axis=0) / 250).all()
     np.testing.assert_array_equal(labels, data.dataset.test_labels)
     assert places.shape == (12, 2)
     assert places.min() >= 0
@@ -142,7 +143,8 @@ def test_shipped_models_have_their_data(name, monkeypatch):
     assert len(places) == 10_000
     np.testing.assert_array_equal(labels, dataset.test_labels)
     expected = run.load_light().encode(dataset.test_images[:20])
-    np.testing.assert_allclose(latents[:20], expected, atol=5e-3)
+    # The places of latents are known to half a step, which is less than the encoder is unsure of.
+    np.testing.assert_allclose(latents[:20], expected, atol=0.025)
     # Images that are near each other on the map are mostly of the same digit.
     distances = ((places[:500, None] - places[None]) ** 2).sum(axis=2)
     neighbours = distances.argsort(axis=1)[:, 1:11]

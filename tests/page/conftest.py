@@ -1,6 +1,7 @@
 """The built page in a real browser: Debian's Chromium, driven by Playwright, on the explorer's own server."""
 
 import dataclasses
+import functools
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -90,13 +91,23 @@ def _served(site: Any) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def address(browser: Any, filmed: dict[str, bytes]) -> Iterator[str]:
-    """Return where the shipped model's explorer is served, with a film beside it."""
+def page_of() -> Callable[[str], Any]:
+    """Return a maker of the site of a run or a shipped model, by its name; each is made once."""
     from digitvae.explorer.site import run_site
     from digitvae.exporting import description
 
-    run = digitvae.find_run("mnist")
-    site = run_site(run, description(run))
+    @functools.cache
+    def made(name: str) -> Any:
+        run = digitvae.find_run(name)
+        return run_site(run, description(run))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def address(browser: Any, filmed: dict[str, bytes], page_of: Callable[[str], Any]) -> Iterator[str]:
+    """Return where the shipped model's explorer is served, with a film beside it."""
+    site = page_of("mnist")
     facts = {**json.loads(site.fixed["data/explorer.json"]), "film": "film.json"}
     files = {**site.fixed, **{f"data/{name}": content for name, content in filmed.items()}}
     files["data/explorer.json"] = json.dumps(facts).encode()

@@ -73,6 +73,32 @@ def draw(page, strokes):
         page.mouse.up()
 
 
+def places_of(text):
+    """Return the places of a path in the address."""
+    return np.array([[float(x) for x in place.split(",")] for place in text.split(";")])
+
+
+def bright_points(page, label):
+    """Return how many pixels of the map have the colour of a digit in the legend, and are not faint."""
+    return page.evaluate(
+        "label => { const name = `Let the digit ${label} stand out on the map`;"
+        " const { backgroundColor } = getComputedStyle(document.querySelector(`[aria-label='${name}'] .swatch`));"
+        " const colour = backgroundColor.match(/\\d+/g).map(Number);"
+        " const map = document.getElementById('map-points');"
+        " const { data } = map.getContext('2d').getImageData(0, 0, map.width, map.height);"
+        " let found = 0;"
+        " for (let i = 0; i < data.length; i += 4)"
+        "   if (data[i + 3] > 150 && colour.every((x, j) => Math.abs(x - data[i + j]) < 4)) found++;"
+        " return found; }",
+        label,
+    )
+
+
+def move_slider(page, selector, value):
+    """Put a slider where a hand would."""
+    page.locator(selector).fill(str(value))
+
+
 def verdict(page):
     return page.locator(".verdict b").inner_text()
 
@@ -123,6 +149,27 @@ def test_the_map_zooms_and_moves_and_keys_work_on_it(address, opened):
         page.keyboard.press("ArrowLeft")
     wait_for_other(page, image)
 
+    # Enter marks where the keys have led.
+    page.click("#path-mode")
+    page.locator("#map-cursor").focus()
+    for key in ("Enter", "ArrowRight", "Enter", "ArrowDown", "Enter", "ArrowUp", "ArrowLeft", "Enter"):
+        page.keyboard.press(key)
+    first, right, below, back = places_of(linked(page, "path"))
+    assert right[0] > first[0] + 0.002
+    assert right[1] == first[1]
+    assert below[0] == right[0]
+    assert below[1] > right[1] + 0.002
+    assert np.abs(back - first).max() < 2e-4
+
+    assert min(bright_points(page, 4), bright_points(page, 7)) > 100
+    page.click("[aria-label='Let the digit 4 stand out on the map']")
+    page.wait_for_timeout(300)
+    assert bright_points(page, 4) > 100
+    assert bright_points(page, 7) == 0
+    page.click("[aria-label='Let the digit 4 stand out on the map']")
+    page.wait_for_timeout(300)
+    assert bright_points(page, 7) > 100
+
 
 def test_a_path_is_played(address, opened):
     page = opened(address)
@@ -130,7 +177,17 @@ def test_a_path_is_played(address, opened):
     x, y = middle(page, "#map-cursor")
     for dx, dy in ((-120, -80), (90, -40), (40, 100)):
         page.mouse.click(x + dx, y + dy)
-    assert len(linked(page, "path").split(";")) == 3
+    places = places_of(linked(page, "path"))
+    assert len(places) == 3
+    assert np.sign(np.diff(places, axis=0)).tolist() == [[1, 1], [-1, 1]]
+    ends = []
+    for share in (0, 1, 0.5, 0.25):
+        move_slider(page, "#path input[type=range]", share)
+        ends.append(linked_code(page))
+    first, last, middle_one, between = ends
+    assert np.abs(between - (first + middle_one) / 2).max() <= 2e-3
+    assert np.abs(first - last).max() > 0.5
+    page.locator("#map-cursor").focus()
     images = {shown(page).tobytes()}
     page.click("#path-play")
     for _ in range(4):
@@ -138,9 +195,14 @@ def test_a_path_is_played(address, opened):
     assert page.locator("#path-play").inner_text() == "Pause"
     page.click("#path-play")
     assert len(images) > 3
-    # The link opens with the path.
+    # The link opens with the path, and with the digit.
+    code = linked_code(page)
     again = opened(page.url)
     assert again.locator("#path-play").is_enabled()
+    assert (shown(again) == shown(page)).all()
+    move_slider(again, "#path input[type=range]", 1)
+    assert np.abs(linked_code(again) - last).max() <= 2e-3
+    assert np.abs(linked_code(page) - code).max() == 0
 
 
 def test_a_slider_changes_one_latent(address, opened):
@@ -157,6 +219,11 @@ def test_a_slider_changes_one_latent(address, opened):
     changed = np.flatnonzero(linked_code(page) != before)
     axis = int(re.search(r"\d+", slider.get_attribute("aria-label")).group())
     assert changed.tolist() == [axis]
+    facts = page.evaluate("fetch('data/explorer.json').then(found => found.json())")
+    assert axis == facts["information"][0]
+    value = facts["latent_mean"][axis] + float(slider.input_value()) * facts["latent_scale"][axis]
+    assert float(slider.input_value()) > 2
+    assert abs(linked_code(page)[axis] - value) < 2e-3
 
     slider.focus()
     for _ in range(30):
@@ -167,10 +234,7 @@ def test_a_slider_changes_one_latent(address, opened):
         wait_for_other(page, shown(page))
     page.click("#panel-sliders .sliders button >> nth=1")
     page.click("text=Average digit")
-    mean = page.evaluate(
-        "fetch('data/explorer.json').then(found => found.json()).then(({ latent_mean: m }) => m)"
-    )
-    assert np.abs(linked_code(page) - mean).max() < 1e-3
+    assert np.abs(linked_code(page) - facts["latent_mean"]).max() < 1e-3
 
 
 def test_random_digits_are_those_that_are_asked_for(address, opened):
@@ -187,12 +251,19 @@ def test_random_digits_are_those_that_are_asked_for(address, opened):
     assert right >= 4
 
 
-def test_the_same_hand_writes_every_digit(address, opened):
+def test_the_same_hand_writes_every_digit(address, opened, vae):
     page = opened(address)
     page.wait_for_selector(".strip .best")
     page.wait_for_timeout(800)
     canvases = page.locator(".strip canvas").count()
     assert canvases == 10
+    code = linked_code(page)[None]
+    own = int(vae.log_joint(code)[0].argmax())
+    noise = vae.noise_from_latents(code, [own])
+    styles = vae.decode(vae.latents_from_noise(np.repeat(noise, 10, axis=0), np.arange(10))).astype(int)
+    seen = np.stack([pixels_of(page, f".strip canvas >> nth={digit}") for digit in range(10)])
+    assert np.abs(seen - styles).mean() < 0.2
+    assert np.abs(seen - styles).max() < 16  # the code was rounded to thousandths in the address
     for digit in (7, 2):
         before = shown(page)
         page.click(f".strip button >> nth={digit}")
@@ -216,8 +287,14 @@ def test_a_drawing_is_read_encoded_and_reconstructed(address, opened, vae, drawi
     assert np.abs(pixels_of(page, ".results canvas >> nth=1") - reconstruction).max() <= 2
     assert pixels_of(page, ".results canvas >> nth=2").max() > 20  # nothing is ever sure everywhere
     assert verdict(page) == str(vae.label_probabilities(vae.encode(expected[None]))[0].argmax())
+    z = vae.encode(expected[None])
+    nats = -(vae.log_likelihood(expected[None], z) + vae.log_prior(z))[0]
+    usual = np.array(
+        page.evaluate("fetch('data/explorer.json').then(f => f.json()).then(f => f.calibration)")
+    )
     percentile = page.locator(".results meter").get_attribute("aria-label")
-    assert re.fullmatch(r"More digit-like than \d+ % of the images", percentile)
+    share = int(re.fullmatch(r"More digit-like than (\d+) % of the images", percentile).group(1))
+    assert abs(share - 100 * (usual > nats).mean()) <= 1
 
     before = shown(page)
     page.click("[aria-label='Turn it into a 8']")
@@ -299,6 +376,12 @@ def test_samples_come_from_the_seed_in_the_address(address, opened):
     page.wait_for_timeout(1500)
     assert (pixels_of(page, sheet) != last).any()
     assert linked(page, "seed") != "5"
+    # Without noise all are the same.
+    assert (pixels_of(page, sheet) != pixels_of(page, ".sheet canvas >> nth=0")).any()
+    move_slider(page, "#panel-samples .slider input", 0)
+    page.wait_for_timeout(1500)
+    assert (pixels_of(page, sheet) == pixels_of(page, ".sheet canvas >> nth=0")).all()
+    assert linked(page, "t") == "0"
 
 
 def test_pictures_are_saved(address, opened):
@@ -319,6 +402,8 @@ def test_the_film_is_played(address, opened, filmed):
     start = 8 * 50
     first = np.frombuffer(filmed["film/e001.bin"][start : start + 784], "uint8").reshape(SHAPE)
     assert (pixels_of(page, ".film-samples canvas >> nth=0") == first).all()
+    second = np.frombuffer(filmed["film/e001.bin"][start + 7 * 784 : start + 8 * 784], "uint8").reshape(SHAPE)
+    assert (pixels_of(page, "#panel-film .pairs canvas >> nth=4") == second).all()
     page.click("#film-play")
     page.wait_for_selector(f"text=Epoch {EPOCHS} of {EPOCHS}")
     time = page.locator("#film-time")
@@ -357,38 +442,55 @@ def test_the_film_grows_while_the_model_trains(browser, opened, filmed, served):
         assert page.locator(".live").is_visible()
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_people_who_cannot_see_or_point_can_use_it(address, opened, theme, drawing):
+def test_a_model_without_a_film_says_how_to_get_one(opened, served, page_of):
+    with served(page_of("mnist")) as url:
+        page = opened(url)
+        page.click("#tab-film")
+        panel = page.locator("#panel-film")
+        assert panel.locator("text=There is no film").is_visible()
+        assert panel.locator("code").all_inner_texts() == [
+            "digitvae train --watch",
+            "digitvae explore latest",
+        ]
+        assert panel.locator("button, canvas").count() == 0
+
+
+def test_people_who_cannot_see_or_point_can_use_it(address, opened, drawing):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    page = opened(address, color_scheme=theme)
+    page = opened(address)
     draw(page, drawing(2))
     page.wait_for_selector(".results:not([hidden])")
     serious = []
-    for tab in ("draw", "sliders", "samples", "film"):
-        page.click(f"#tab-{tab}")
-        page.wait_for_timeout(400)
-        found = axe.run(page).response["violations"]
-        serious += [
-            (tab, fault["id"], fault["nodes"][0]["html"])
-            for fault in found
-            if fault["impact"] in ("serious", "critical")
-        ]
+    for theme in ("light", "dark"):
+        page.emulate_media(color_scheme=theme)
+        for tab in ("draw", "sliders", "samples", "film"):
+            page.click(f"#tab-{tab}")
+            page.wait_for_timeout(400)  # colours change slowly
+            found = axe.run(page).response["violations"]
+            serious += [
+                (theme, tab, fault["id"], fault["nodes"][0]["html"])
+                for fault in found
+                if fault["impact"] in ("serious", "critical")
+            ]
     assert serious == []
-    page.locator("#tab-draw").focus()
+    page.locator("#tab-film").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("#panel-draw").is_visible()
     page.keyboard.press("ArrowRight")
     assert page.locator("#panel-sliders").is_visible()
     page.click(".term >> nth=0")
     assert page.locator(".note:popover-open").count() == 1
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
-def test_nothing_is_wider_than_the_screen(address, opened, width, drawing):
-    page = opened(address, viewport={"width": width, "height": 844})
+def test_nothing_is_wider_than_the_screen(address, opened, drawing):
+    page = opened(address)
     draw(page, drawing(5))
     page.wait_for_selector(".results:not([hidden])")
-    for tab in ("draw", "sliders", "samples", "film"):
-        page.click(f"#tab-{tab}")
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, tab
+    for width in (320, 390, 768, 1280, 1920):
+        page.set_viewport_size({"width": width, "height": 844})
+        for tab in ("draw", "sliders", "samples", "film"):
+            page.click(f"#tab-{tab}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, tab)
 
 
 def test_a_missing_model_is_said(browser, opened, served):

@@ -1,5 +1,4 @@
 /** The data that the page shows beside the model: `data/explorer.json`, the map, the film. */
-import { widen } from './engine/graphs.ts';
 import type { Shape } from './images.ts';
 
 export interface ExplorerFile {
@@ -58,18 +57,23 @@ export async function fetched(address: string): Promise<Response> {
   return response;
 }
 
-/** Read `map.bin`: x, y (float32), labels (uint8), latents (float16, from the next multiple of 4 on). */
+/** Read `map.bin`: x, y (float32), labels (uint8); from the next multiple of 4 on scales (float32) and latents (int8). */
 export function readPoints(
   content: ArrayBuffer,
   { points: count, latent_dim: latentDim }: ExplorerFile,
 ): Points {
   const place = (9 * count + 3) & ~3;
-  const wanted = place + 2 * count * latentDim;
+  const wanted = place + (4 + count) * latentDim;
   if (content.byteLength !== wanted) {
     throw new Error(`Expected a map of ${wanted} bytes. Received: ${content.byteLength}`);
   }
-  const latents = new Float32Array(count * latentDim);
-  widen(new Uint16Array(content, place, latents.length), latents);
+  // One latent after the other in the file, one point after the other here.
+  const scales = new Float32Array(content, place, latentDim);
+  const stored = new Int8Array(content, place + 4 * latentDim);
+  const latents = Float32Array.from(
+    stored,
+    (_, i) => scales[i % latentDim]! * stored[(i % latentDim) * count + Math.floor(i / latentDim)]!,
+  );
   return {
     count,
     latentDim,

@@ -38,7 +38,6 @@ async function start(): Promise<void> {
   themeButton(byId('theme'), () => map.redraw());
   const data = await explorer;
   const film = data.film ? `${DATA}${data.film}` : null;
-  byId('tab-film').hidden = !film;
   if (data.model === null || !data.map) {
     document.body.classList.add('film-only');
     tabs(byId('tabs'), 'film');

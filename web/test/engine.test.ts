@@ -16,7 +16,7 @@ async function run(
   inputs: Record<string, { shape: number[]; data: number[] }>,
   constants: Record<string, { shape: number[]; data: number[]; type: 'f4' | 'i4' }> = {},
 ): Promise<number[]> {
-  const file: GraphFile = { format: 1, graphs: {}, tensors: {} };
+  const file: GraphFile = { format: 2, graphs: {}, tensors: {} };
   const bytes: Uint8Array[] = [];
   let offset = 0;
   for (const [name, { shape, data, type }] of Object.entries(constants)) {
@@ -186,8 +186,8 @@ describe('operators', () => {
   });
 });
 
-it('widens float16', () => {
-  const to = new Float32Array(7);
-  widen(Uint16Array.of(0x3c00, 0xc000, 0x0001, 0x03ff, 0x7bff, 0x0000, 0x3555), to);
-  expect(Array.from(to)).toEqual([1, -2, 2 ** -24, 1023 * 2 ** -24, 65504, 0, 0.333251953125]);
+it('widens whole numbers by the scale of their row', () => {
+  const to = new Float32Array(6);
+  widen(Int16Array.of(1, -2, 32767, 0, 5, -32767), Float32Array.of(0.5, 2), to);
+  expect(Array.from(to)).toEqual([0.5, -1, 16383.5, 0, 10, -65534]);
 });

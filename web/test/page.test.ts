@@ -61,15 +61,16 @@ describe('the map', () => {
 
 it('reads maps, and refuses those that are cut off', () => {
   const file = { points: 3, latent_dim: 2 } as ExplorerFile;
-  const content = new ArrayBuffer(28 + 12);
+  const content = new ArrayBuffer(28 + 8 + 6);
   new Float32Array(content, 0, 6).set([0, 0.5, 1, 0.25, 0.5, 0.75]);
   new Uint8Array(content, 24, 3).set([7, 255, 1]);
-  new Uint16Array(content, 28, 6).set([0x3c00, 0xbc00, 0, 0, 0, 0x4000]);
+  new Float32Array(content, 28, 2).set([0.5, 2]);
+  new Int8Array(content, 36, 6).set([2, 0, -127, -1, 3, 4]);
   const found = readPoints(content, file);
   expect(Array.from(found.y)).toEqual([0.25, 0.5, 0.75]);
   expect(Array.from(found.labels)).toEqual([7, 255, 1]);
-  expect(Array.from(found.latents)).toEqual([1, -1, 0, 0, 0, 2]);
-  expect(() => readPoints(content.slice(4), file)).toThrow('Expected a map of 40 bytes. Received: 36');
+  expect(Array.from(found.latents)).toEqual([1, -2, 0, 6, -63.5, 8]);
+  expect(() => readPoints(content.slice(4), file)).toThrow('Expected a map of 42 bytes. Received: 38');
 });
 
 it('keeps codes in addresses', () => {

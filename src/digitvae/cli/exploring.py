@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 import digitvae
-from digitvae.cli.common import whole
+from digitvae.cli.common import from_zero, whole
 
 if TYPE_CHECKING:
     from digitvae.explorer.site import Site
@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a run folder, latest, or a shipped model (default: mnist)",
     )
     add_server_arguments(parser)
+    parser.add_argument(
+        "--seed",
+        type=from_zero,
+        metavar="NUMBER",
+        help="seed of the first sheet of samples (default: another one every time)",
+    )
     parser.add_argument("--json", action="store_true", help="the address as JSON on stdout")
     parser.add_argument("--debug", action="store_true", help="full traceback when something fails")
 
@@ -52,14 +58,14 @@ def work(arguments: argparse.Namespace) -> None:
     run = digitvae.find_run(arguments.model)
     with Server(arguments.port) as server:
         server.start(explorer_of(run))
+        # The address holds the state of the page.
+        url = server.url if arguments.seed is None else f"{server.url}#seed={arguments.seed}"
         if arguments.json:
-            print(
-                json.dumps({"verb": arguments.verb, "model": arguments.model, "url": server.url}), flush=True
-            )
+            print(json.dumps({"verb": arguments.verb, "model": arguments.model, "url": url}), flush=True)
         else:
-            print(f"The explorer of {arguments.model}: {server.url} (Ctrl-C ends it)", flush=True)
+            print(f"The explorer of {arguments.model}: {url} (Ctrl-C ends it)", flush=True)
         if not arguments.no_browser:
-            _open(server.url)
+            _open(url)
         wait()
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from digitvae.config import Config
 from digitvae.data import Dataset, load_dataset, split_validation
 from digitvae.explorer.projection import map_of_neighbours
+from digitvae.explorer.rounding import rounded
 from digitvae.files import DiskFull, read_json, written_whole
 from digitvae.runs import Run
 from digitvae.trained import TrainedModel
@@ -23,7 +24,7 @@ from digitvae.trained import TrainedModel
 FOLDER = "explorer"
 """In the run folder."""
 FACTS, MAP = "explorer.json", "map.bin"
-FORMAT = 1
+FORMAT = 2
 POINTS = 2_000
 """Test images on the map, where there are as many: with NumPy a matter of seconds."""
 NO_LABEL = 255
@@ -133,13 +134,17 @@ def _labels(labels: np.ndarray | None, count: int) -> np.ndarray:
 
 
 def _map(places: np.ndarray, labels: np.ndarray, latents: np.ndarray) -> bytes:
-    """Return x, y (float32), labels (uint8) and, from the next multiple of 4 on, latents (float16)."""
+    """Return x, y (float32), labels (uint8) and, from the next multiple of 4 on, latents, one after the other.
+
+    Each latent has a float32 scale and for every point a multiple of it, int8: less than what the encoder is
+    unsure of.
+    """
     content = np.ascontiguousarray(places.T, "<f4").tobytes() + labels.tobytes()
-    return content + bytes(-len(content) % 4) + latents.astype("<f2").tobytes()
+    return content + bytes(-len(content) % 4) + rounded(np.ascontiguousarray(latents.T), "i1")
 
 
 def _map_bytes(points: int, latent_dim: int) -> int:
-    return 9 * points + -9 * points % 4 + 2 * points * latent_dim
+    return 9 * points + -9 * points % 4 + (4 + points) * latent_dim
 
 
 def _rounded(values: np.ndarray) -> list[float]:

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from digitvae.explorer.rounding import rounded, widened
 from digitvae.onnx import PARTS, Model, protobuf
 from digitvae.onnx.graph import BOOL, FLOAT, OPSET, WHOLE
 from digitvae.onnx.scope import Node, Scope
 
 GRAPHS, WEIGHTS = "graphs.json", "weights.bin"
-FORMAT = 1
-_HALVED = 1024
-"""Float32 constants of at least so many numbers are stored as float16: half the bytes to download. The page
-computes in float32."""
-_TYPES = {"f2": "<f2", "f4": "<f4", "i4": "<i4", "b1": "u1"}
+FORMAT = 2
+_ROUNDED = 1024
+"""Float32 constants of at least so many numbers are stored as whole numbers of 16 bits: half the bytes to
+download. The page computes in float32."""
+_TYPES = {"f4": "<f4", "i4": "<i4", "b1": "u1"}
 _WIDE = {"i4": "int64", "b1": "bool"}
 
 
@@ -27,10 +28,11 @@ def model_files(model: Model) -> dict[str, bytes]:
 
     `graphs.json` has, for each of `PARTS`, names of inputs and outputs and the nodes, each [operator, inputs,
     outputs, attributes] as in ONNX; `tensors` says at which byte of `weights.bin` the constants begin, and
-    what they are: `f2` float16, `f4` float32, `i4` int32, `b1` a byte for each bool, all little-endian.
+    what they are: `r2` a float32 scale for each row (along the first axis; an array of one axis is one), then
+    their multiples, int16; `f4` float32, `i4` int32, `b1` a byte for each bool, all little-endian.
 
     Raises:
-        ValueError: a weight that float16 cannot hold.
+        ValueError: a weight that is not finite.
     """
     store = _Store()
     graphs = {}
@@ -56,7 +58,10 @@ def graph_content(files: Mapping[str, bytes], part: str, version: str) -> bytes:
     for name, entry in stored["tensors"].items():
         if name in needed:
             kind, shape = entry["type"], entry["shape"]
-            array = np.frombuffer(files[WEIGHTS], _TYPES[kind], math.prod(shape), entry["offset"])
+            if kind == "r2":
+                array = widened(files[WEIGHTS], "i2", shape, entry["offset"])
+            else:
+                array = np.frombuffer(files[WEIGHTS], _TYPES[kind], math.prod(shape), entry["offset"])
             tensors.append(protobuf.tensor(name, array.astype(_WIDE.get(kind, "float32")).reshape(shape)))
     return protobuf.model(scope.content(tensors), version, OPSET, {})
 
@@ -72,14 +77,8 @@ class _Store:
     def add(self, array: np.ndarray) -> str:
         """Store an array, and return its name."""
         kind = {"int64": "i4", "bool": "b1"}.get(array.dtype.name)
-        kind = kind or ("f2" if array.size >= _HALVED else "f4")
-        with np.errstate(over="ignore"):
-            values = array.astype(_TYPES[kind])
-        if kind == "f2" and not np.isfinite(values).all():
-            raise ValueError(
-                f"Expected weights between -65504 and 65504, for float16. Received: {np.abs(array).max():.4g}"
-            )
-        content = values.tobytes()
+        kind = kind or ("r2" if array.size >= _ROUNDED else "f4")
+        content = rounded(array, "i2") if kind == "r2" else array.astype(_TYPES[kind]).tobytes()
         key = kind, array.shape, content
         if key not in self._names:
             self.content += bytes(-len(self.content) % 4)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from digitvae.explorer.data import FACTS, MAP, prepare
+from digitvae.explorer.data import FACTS, FORMAT, MAP, prepare
 from digitvae.explorer.film import NAME, Film
 from digitvae.explorer.model_files import model_files
 from digitvae.runs import Run
@@ -82,7 +82,14 @@ def film_site(run: Run) -> Site:
         FileNotFoundError: the page was not built.
     """
     nothing: dict[str, Any] = {"points": 0, "latent_dim": 0, "map": None, "model": None}
-    facts = {"format": 1, **nothing, "information": [], "latent_mean": [], "latent_scale": [], "film": NAME}
+    facts = {
+        "format": FORMAT,
+        **nothing,
+        "information": [],
+        "latent_mean": [],
+        "latent_scale": [],
+        "film": NAME,
+    }
     return Site({**read_page(), f"data/{FACTS}": _json(facts)}, Film(run.folder), live=True)
 
 

@@ -13,7 +13,7 @@ export interface Graph {
 }
 
 interface Stored {
-  type: 'f2' | 'f4' | 'i4' | 'b1';
+  type: 'r2' | 'f4' | 'i4' | 'b1';
   shape: number[];
   offset: number;
 }
@@ -34,7 +34,7 @@ export class Graphs {
   private readonly places: [string, number][] = [];
 
   constructor(kernel: Kernel, file: GraphFile, weights: ArrayBuffer) {
-    if (file.format !== 1) throw new Error(`Expected a model of format 1. Received: format ${file.format}`);
+    if (file.format !== 2) throw new Error(`Expected a model of format 2. Received: format ${file.format}`);
     this.file = file;
     this.memory = new Memory(kernel);
     const stored = Object.entries(file.tensors);
@@ -49,7 +49,11 @@ export class Graphs {
     else {
       const data = this.memory.floats(size);
       if (type === 'f4') data.set(new Float32Array(weights, offset, size));
-      else widen(new Uint16Array(weights, offset, size), data);
+      else {
+        const rows = shape.length > 1 ? shape[0]! : 1;
+        const scales = new Float32Array(weights, offset, rows);
+        widen(new Int16Array(weights, offset + 4 * rows, size), scales, data);
+      }
       this.constants.set(name, { shape, data });
       this.places.push([name, data.byteOffset]);
     }
@@ -120,11 +124,8 @@ function apply(operator: string, inputs: Tensor[], attributes: Attributes, memor
   return found(inputs, attributes, memory);
 }
 
-/** From float16 to float32. */
-export function widen(from: Uint16Array, to: Float32Array): void {
-  const bits = new Uint32Array(from.length);
-  for (let i = 0; i < from.length; i++) bits[i] = ((from[i]! & 0x8000) << 16) | ((from[i]! & 0x7fff) << 13);
-  // The exponent of float16 starts at -15 and that of float32 at -127; the product is right for subnormals too.
-  const values = new Float32Array(bits.buffer);
-  for (let i = 0; i < from.length; i++) to[i] = values[i]! * 2 ** 112;
+/** From whole numbers to float32: each is a multiple of the scale of its row. */
+export function widen(from: Int8Array | Int16Array, scales: Float32Array, to: Float32Array): void {
+  const length = from.length / scales.length;
+  for (let i = 0; i < from.length; i++) to[i] = from[i]! * scales[Math.floor(i / length)]!;
 }

@@ -24,7 +24,21 @@ export function filmPanel(
   first: number | null,
   address: Address,
 ): { open: () => void } {
-  if (!file) return { open: () => undefined };
+  if (!file) {
+    parent.append(
+      h('p', {}, 'There is no film of the training of this model.'),
+      h(
+        'p',
+        { class: 'quiet' },
+        'Every training records one: ',
+        h('code', {}, 'digitvae train --watch'),
+        ' shows it while it grows, and ',
+        h('code', {}, 'digitvae explore latest'),
+        ' shows the newest model with its film.',
+      ),
+    );
+    return { open: () => undefined };
+  }
   const scenes = new Map<string, Promise<Scene>>();
   let film: FilmFile | null = null;
   let base: { originals: Uint8Array; labels: Uint8Array } | null = null;
