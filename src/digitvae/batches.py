@@ -12,25 +12,26 @@ from digitvae.data import distorted, draw_bits
 from digitvae.rows import Share
 from digitvae.speed import is_on
 from digitvae.speed.on_tensorflow import pipeline
+from digitvae.streaming import StreamedRows
 
 
 class ShuffledBatches(keras.utils.PyDataset):
     """Full batches of training images in an order, and with bits, that depend on (seed, epoch) alone.
 
     Args:
-        images: uint8 (n, height, width).
+        images: uint8 (n, height, width); or the rows of shards, which bring their labels.
         batch_size: images per batch; images left over, others in each epoch, are skipped.
         seed: seed of the order and the bits.
         bits: draw each pixel black or white, with its grey level as the probability of white. The model would
             do it too, but within the training step; here threads do it ahead of the step.
-        labels: int (n,), or None for batches without labels.
+        labels: int (n,), or None for batches without labels; of shards whether to give them, as not None.
         augment: strength of random distortions of the images.
         share: which rows of every batch to give, where several processes train; by default all.
     """
 
     def __init__(
         self,
-        images: np.ndarray,
+        images: np.ndarray | StreamedRows,
         batch_size: int,
         seed: int,
         bits: bool,
@@ -48,6 +49,9 @@ class ShuffledBatches(keras.utils.PyDataset):
     def start_epoch(self, epoch: int) -> None:
         """Choose the order and the bits of an epoch."""
         self.epoch = epoch
+        if isinstance(self.images, StreamedRows):
+            self.images.start_epoch(self.seed, epoch)
+            return
         order = seeds.stream(self.seed, "order", epoch).permutation(len(self.images))
         self.order = order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
 
@@ -63,15 +67,21 @@ class ShuffledBatches(keras.utils.PyDataset):
             where there are any. Of these the rows of the share; where it is padded, labels (-1 for none) and
             weights follow.
         """
-        images = self.images[self.order[index]]
+        images, labels = self._batch(index)
         rows, weights = self.share.rows(len(images))
         if self.augment:
             generator = seeds.stream(self.seed, "augmentation", self.epoch, index)
             images = distorted(images, self.augment, generator, rows)
         if self.bits:
             images = draw_bits(images, seeds.stream(self.seed, "bits", self.epoch, index))
-        labels = None if self.labels is None else self.labels[self.order[index]]
         return _part(images, labels, rows, weights)
+
+    def _batch(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
+        if isinstance(self.images, StreamedRows):
+            images, labels = self.images.take(index * self.batch_size, (index + 1) * self.batch_size)
+            return images, None if self.labels is None or labels is None else labels.astype("int32")
+        chosen = self.order[index]
+        return self.images[chosen], None if self.labels is None else self.labels[chosen]
 
     def for_fit(self) -> Any:
         """Return what `fit` reads: these batches or, on TensorFlow, a pipeline of them."""
@@ -116,6 +126,5 @@ def _part(
     if labels is None and weights is not None:
         # Without labels Keras drops the weights and says nothing.
         labels = np.full(len(images), -1, "int32")
-    return tuple(
-        array for array in (images[rows], None if labels is None else labels[rows], weights) if array is not None
-    )
+    parts = images[rows], None if labels is None else labels[rows], weights
+    return tuple(part for part in parts if part is not None)

@@ -1,7 +1,8 @@
 """One training in several processes, on one host or many: each computes its rows of every batch (JAX alone).
 
-The programs see global arrays: Keras' `DataParallel` replicates the weights, cuts the batches by rows, and XLA adds
-the gradients up over the network. Noise is drawn for the global shape, so N processes draw what one would.
+The programs see global arrays: Keras' `DataParallel` replicates the weights and cuts the batches by rows,
+XLA adds up the gradients over the network. Noise is drawn for the global shape, so N processes draw what one
+would.
 """
 
 from __future__ import annotations

@@ -19,13 +19,14 @@ from tqdm import tqdm
 from digitvae.batches import SharedRows, ShuffledBatches
 from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
-from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
+from digitvae.data import Dataset, fixed_bits
 from digitvae.distributed import Processes, alone, processes
 from digitvae.explorer.film import Camera
 from digitvae.files import DiskFull
 from digitvae.model import METRICS, VAE
 from digitvae.priors import FlowPrior
 from digitvae.runs import Run, find_run
+from digitvae.streaming import StreamedDataset, load_dataset, training_and_validation
 
 VALIDATION_BATCH = 500
 # Below this, in nats, the latents carry nothing of the image; a healthy model is above 10.
@@ -131,7 +132,7 @@ def _fit(
     started: Callable[[Run], None] | None,
 ) -> Run:
     config = run.config
-    (images, labels), held_out = split_validation(dataset.train_images, dataset.train_labels)
+    (images, labels), held_out = training_and_validation(dataset)
     validation = held_out.images
     if config.condition == "none":
         labels = None
@@ -139,7 +140,8 @@ def _fit(
         validation = fixed_bits(validation)
     bits = config.binarization == "dynamic"
     job = processes()
-    batches = ShuffledBatches(images, config.batch_size, config.seed, bits, labels, config.augment, job.share)
+    source = dataset.rows if isinstance(dataset, StreamedDataset) else images
+    batches = ShuffledBatches(source, config.batch_size, config.seed, bits, labels, config.augment, job.share)
     # The float32 twin holds the weights for everything after training, so that a saved model is portable and
     # its numbers do not depend on the precision of training.
     parts = run.image_shape, len(batches), images, labels

@@ -10,8 +10,8 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, final
 
 from digitvae.cli.common import from_one, from_zero, guarded
 from digitvae.config import ConfigError
@@ -25,7 +25,9 @@ _FLAGS: list[tuple[str, str, Callable[[str], Any], str]] = [
 ]
 
 
-class Job(NamedTuple):
+@final
+@dataclass(frozen=True)
+class Job:
     """Where the processes meet, how many there are, and which one this is, from 0."""
 
     addresses: str
@@ -36,7 +38,7 @@ class Job(NamedTuple):
         """Join it; what is trained inside is trained by all processes."""
         from digitvae.distributed import joined
 
-        return joined(*self)
+        return joined(self.addresses, self.count, self.index)
 
 
 def add_job_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,9 +49,8 @@ def add_job_arguments(parser: argparse.ArgumentParser) -> None:
         help="train in several processes, on one host or many (--backend jax); each is started like this",
     )
     for flag, variable, read, text in _FLAGS:
-        parser.add_argument(
-            flag, type=read, metavar=flag[2:].split("-")[1].upper(), help=f"{text} (default: {_VARIABLE}{variable})"
-        )
+        shown = f"{text} (default: {_VARIABLE}{variable})"
+        parser.add_argument(flag, type=read, metavar=flag[2:].split("-")[1].upper(), help=shown)
 
 
 def job_of(arguments: argparse.Namespace) -> Job | None:
@@ -94,14 +95,14 @@ def job_of(arguments: argparse.Namespace) -> Job | None:
     return job
 
 
-def watched(work: Callable[[Callable[[Path], None]], None], job: Job) -> None:
+def watched(work: Callable[[Callable[[Any], None]], None], job: Job) -> None:
     """Do the work in a process of its own, and say in one line when it ends because another one was lost.
 
-    JAX ends a process that lost the others from within (SIGABRT, and a page of C++), where no Python can speak.
-    So this process waits, and passes interrupts on.
+    JAX ends a process that lost the others from within, by SIGABRT and with a page of C++, where Python cannot
+    speak. So this process waits, and passes interrupts on.
 
     Args:
-        work: takes a function to call with the run folder when there is one.
+        work: takes a function to call with the run when its folder is there.
         job: what it belongs to.
 
     Raises:
@@ -118,8 +119,8 @@ def watched(work: Callable[[Callable[[Path], None]], None], job: Job) -> None:
         os.close(keep_alive)
         os.close(told)
 
-        def started(folder: Path) -> None:
-            os.write(tell, os.fsencode(folder))
+        def started(run: Any) -> None:
+            os.write(tell, os.fsencode(str(run)))
 
         _be_the_child(lambda: work(started), alive)
         return
@@ -137,7 +138,7 @@ def watched(work: Callable[[Callable[[Path], None]], None], job: Job) -> None:
     kept = f"; the finished epochs are kept, --resume {folder} goes on from there" if folder else ""
     if code == -signal.SIGABRT:
         raise RuntimeError(
-            f"Expected all {job.count} processes of the job until the end. Received: one of them was lost{kept}"
+            f"Expected all {job.count} processes until the end. Received: one of them was lost{kept}"
         )
     raise RuntimeError(
         f"Expected process {job.index} to end by itself. Received: {signal.Signals(-code).name}{kept}"
@@ -153,8 +154,8 @@ def _be_the_child(work: Callable[[], None], alive: int) -> None:
         os._exit(1)
 
     threading.Thread(target=end_with_the_parent, daemon=True).start()
-    # Python keeps the real ones; what C++ writes of connections would damage results, and of lost processes help
-    # no one.
+    # Python keeps the real ones; what C++ writes of connections would damage results, and what it writes of
+    # lost processes helps no one.
     sys.stdout = os.fdopen(os.dup(1), "w")
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     with tempfile.TemporaryFile() as unheard:

@@ -7,7 +7,6 @@ import json
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Any
 
 import digitvae
@@ -43,7 +42,9 @@ def work(arguments: argparse.Namespace) -> None:
         watched(lambda started: _work(arguments, job, started), job)
 
 
-def _work(arguments: argparse.Namespace, job: Job | None, started: Callable[[Path], None] | None) -> None:
+def _work(
+    arguments: argparse.Namespace, job: Job | None, started: Callable[[digitvae.Run], None] | None
+) -> None:
     # Errors in the arguments or the data are reported before a backend is imported, which takes seconds.
     unfinished, config = _checked(arguments, job)
     # By default 60,000 training and 10,000 test digits, uint8, shipped inside the package.
@@ -51,11 +52,7 @@ def _work(arguments: argparse.Namespace, job: Job | None, started: Callable[[Pat
     if unfinished is not None:
         unfinished.check_data(dataset)
     with Watch(arguments) if arguments.watch else nullcontext() as watch:
-        if watch is not None:
-            begun = watch.start
-        else:
-            begun = None if started is None else lambda run: started(run.folder)
-        run = _trained(unfinished, config, dataset, arguments, job, begun)
+        run = _trained(unfinished, config, dataset, arguments, job, watch.start if watch else started)
         if job is not None and job.index:
             return
         try:
