@@ -15,6 +15,7 @@ from typing import Any
 
 import digitvae
 from digitvae.mapping.rows import FUNCTIONS, Columns, Options, results
+from digitvae.onnx import Export
 from digitvae.shards import BadRow, Place, Shard, ShardFile, decoded, encoded, encoded_table
 from digitvae.trained import TrainedModel
 
@@ -79,7 +80,7 @@ class Job:
 
     def output_name(self, shard: str) -> str:
         """Return the name of the file that is made of a shard."""
-        return f"{shard}.dva" if self.settings.verb == "compress" else shard
+        return f"{shard}.dvc" if self.settings.verb == "compress" else shard
 
 
 def manifest_name(shard: str) -> str:
@@ -186,7 +187,7 @@ def load(model: str, engine: str) -> TrainedModel:
     from digitvae.exporting import find_model
 
     found = find_model(model)
-    if engine == "onnx":
+    if isinstance(found, Export):
         return found.load()
     if engine == "numpy":
         return found.load_light()

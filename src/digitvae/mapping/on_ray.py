@@ -44,10 +44,10 @@ def mapped(job: Job, shards: Sequence[ShardFile], workers: int, address: str) ->
         OSError: as `Worker`.
         ValueError: as `Worker`.
     """
+    if not shards:
+        return
     ray, data = _started(address, workers)
     try:
-        if not shards:
-            return
         rows = [{"name": shard.name, "rows": shard.rows, "first": shard.first} for shard in shards]
         found = data.from_items(rows, override_num_blocks=len(rows)).map(
             _Actor,

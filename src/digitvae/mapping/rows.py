@@ -160,8 +160,7 @@ def _groups(ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
 
 def _spread(rows: Shard, positions: npt.NDArray[np.int64]) -> Shard:
     filled = positions >= 0
-    images = np.zeros((len(positions), *rows.images.shape[1:]), "uint8")
-    labels, ids = np.zeros((2, len(positions)), "int64")
-    for spread, values in zip((images, labels, ids), rows, strict=True):
-        spread[filled] = values[positions[filled]]
-    return Shard(images, labels, ids)
+    spread = Shard(*(np.zeros((len(positions), *values.shape[1:]), values.dtype) for values in rows))
+    for places, values in zip(spread, rows, strict=True):
+        places[filled] = values[positions[filled]]
+    return spread

@@ -192,7 +192,8 @@ class _Rows:
     def _wrong_size(self, shape: tuple[int, ...]) -> str:
         """Return what is wrong with the size of an image; nothing if it is right."""
         if self._shape is None:
-            check_size(*shape, f"{shape[0]}x{shape[1]} pixels")
+            height, width = shape
+            check_size(height, width, f"{height}x{width} pixels")
         elif tuple(shape) != self._shape:
             wanted, found = ("x".join(map(str, size)) for size in (self._shape, shape))
             return f"Expected an image of {wanted} pixels. Received: {found}"
