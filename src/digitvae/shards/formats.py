@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 import numpy as np
@@ -192,7 +192,8 @@ class _Rows:
     def _wrong_size(self, shape: tuple[int, ...]) -> str:
         """Return what is wrong with the size of an image; nothing if it is right."""
         if self._shape is None:
-            check_size(*shape, f"{shape[0]}x{shape[1]} pixels")
+            height, width = shape
+            check_size(height, width, f"{height}x{width} pixels")
         elif tuple(shape) != self._shape:
             wanted, found = ("x".join(map(str, size)) for size in (self._shape, shape))
             return f"Expected an image of {wanted} pixels. Received: {found}"
@@ -220,7 +221,7 @@ def _npz_arrays(file: IO[bytes], *names: str) -> list[np.ndarray | None]:
             check_unzipped(entry.file_size, entry.filename)
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
-        return [arrays[name] if name in arrays else None for name in names]
+        return [arrays.get(name) for name in names]
 
 
 def _npz_columns(file: IO[bytes]) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
@@ -272,7 +273,7 @@ def _parquet_summary(file: IO[bytes]) -> Summary:
     ids = _column(parquet.read(columns=["id"]), "id") if not _bounded(footer) else None
     if ids is not None:
         return Summary(footer.num_rows, (int(ids.min()), int(ids.max())))
-    parts = [statistics for statistics in _id_statistics(footer)]
+    parts = _id_statistics(footer)
     return Summary(footer.num_rows, (min(part.min for part in parts), max(part.max for part in parts)))
 
 
@@ -284,9 +285,8 @@ def _id_statistics(footer: Any) -> list[Any]:
 
 def _bounded(footer: Any) -> bool:
     """Return whether the footer tells the smallest and the largest id of every group of rows."""
-    return all(
-        part is not None and part.has_min_max and not part.null_count for part in _id_statistics(footer)
-    )
+    parts = _id_statistics(footer)
+    return all(part is not None and part.has_min_max and not part.null_count for part in parts)
 
 
 def _parquet_ids(file: IO[bytes]) -> np.ndarray | None:
@@ -387,4 +387,27 @@ def _png(image: np.ndarray) -> bytes:
 
     file = io.BytesIO()
     Image.fromarray(image).save(file, "png")
+    return file.getvalue()
+
+
+def encoded_table(rows: Shard, columns: Mapping[str, np.ndarray], suffix: str) -> bytes:
+    """Return the content of a file with ids, labels and numbers; the same rows give the same bytes.
+
+    Args:
+        rows: whose ids and labels are written; not their images.
+        columns: further columns by name, numbers (n,) or (n, size).
+        suffix: `.parquet`, with the columns `id` and `label`, or `.npz`, with `ids` and `labels`.
+    """
+    file = io.BytesIO()
+    if suffix == ".npz":
+        _write_npz(file, {"labels": rows.labels, "ids": rows.ids, **columns})
+        return file.getvalue()
+    arrow, parquet = extra("pyarrow"), extra("pyarrow.parquet")
+    table = {"id": arrow.array(rows.ids), "label": arrow.array(rows.labels)}
+    for name, values in columns.items():
+        flat = arrow.array(values.ravel())
+        if values.ndim == 2:
+            flat = arrow.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        table[name] = flat
+    parquet.write_table(arrow.table(table), file, compression="zstd")
     return file.getvalue()

@@ -43,7 +43,10 @@ class Place(abc.ABC):
 
     @abc.abstractmethod
     def names(self) -> list[str]:
-        """Return the names of the files in the folder, sorted, hidden ones left out; empty if there is no folder."""
+        """Return the names of the files in the folder, sorted, but for those with `.` or `_` in front.
+
+        Empty if there is no folder.
+        """
 
     @abc.abstractmethod
     def open(self, name: str) -> IO[bytes]:

@@ -105,7 +105,7 @@ class ShardedData:
         return decoded(self.place.read(shard.name), self._full(shard.name), shard.first, image_shape, bad)
 
     def check_ids(self) -> None:
-        """Make sure that no id is in two shards; of shards whose ranges of ids do not overlap nothing is read.
+        """Make sure that no id is in two shards; none is read whose range of ids overlaps no other.
 
         Raises:
             ValueError: an id is in two shards.
