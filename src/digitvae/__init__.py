@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from digitvae.building import build
     from digitvae.completion import denoise, inpaint
     from digitvae.config import RECIPES, Config, resolve
-    from digitvae.data import Dataset, fixed_bits, load_dataset, read_images, split_validation
+    from digitvae.data import Dataset, fixed_bits, read_images, split_validation
     from digitvae.estimator import VAEEstimator
     from digitvae.evaluation import SCHEMA_VERSION, Evaluation, evaluate, evaluate_fully, score_samples
     from digitvae.exporting import Exported, export, load_onnx
@@ -32,13 +32,15 @@ if TYPE_CHECKING:
     from digitvae.model import VAE
     from digitvae.runs import Run, find_run, load, load_light
     from digitvae.scoring import Scores, score
+    from digitvae.streaming import load_dataset
     from digitvae.training import resume, train
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "config": ("Config", "RECIPES", "resolve"),
-    "data": ("Dataset", "fixed_bits", "load_dataset", "read_images", "split_validation"),
+    "data": ("Dataset", "fixed_bits", "read_images", "split_validation"),
+    "streaming": ("load_dataset",),
     "building": ("build",),
     "model": ("VAE",),
     "runs": ("Run", "find_run", "load", "load_light"),

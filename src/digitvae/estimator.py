@@ -20,8 +20,9 @@ from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, resolve, with_changes
 from digitvae.data import draw_bits
 from digitvae.data.arrays import MAX_SIZE, MIN_SIZE, check_size
-from digitvae.evaluation.likelihood import image_bounds, image_streams
+from digitvae.evaluation.likelihood import image_bounds
 from digitvae.model import VAE
+from digitvae.seeds import image_streams
 from digitvae.training import TrainingDiverged
 
 EAGER_STEPS = 20

@@ -4,12 +4,53 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, final
 
 import numpy as np
 
 from digitvae.data import as_images
 from digitvae.progress import progress_bar
+
+
+@final
+@dataclass(frozen=True)
+class Share:
+    """The rows of every batch that one of several processes computes.
+
+    Attributes:
+        index: of the process, from 0.
+        count: of processes.
+        devices: of all processes together; each device takes as many rows as any other.
+    """
+
+    index: int = 0
+    count: int = 1
+    devices: int = 1
+
+    def padded(self, size: int) -> int:
+        """Return the rows of a batch that is padded so that all devices have the same number of them."""
+        return -(-size // self.devices) * self.devices
+
+    def rows(self, size: int, scale: float | None = None) -> tuple[Any, np.ndarray | None]:
+        """Say which rows of a batch are this process's.
+
+        Args:
+            size: of the whole batch.
+            scale: weight of a row where there are weights; by default such that the mean over the padded
+                batch is the mean over the batch.
+
+        Returns:
+            The rows, as an index into the batch, and their weights, float32; None for weights of 1. A batch
+            that devices cannot share evenly is padded by its last row, with a weight of 0.
+        """
+        padded = self.padded(size)
+        start, stop = (padded * i // self.count for i in (self.index, self.index + 1))
+        if padded == size and scale is None:
+            return slice(start, stop), None
+        rows = np.arange(start, stop)
+        scale = padded / size if scale is None else scale
+        return np.minimum(rows, size - 1), np.where(rows < size, scale, 0.0).astype("float32")
 
 
 def checked_images(images: Any, image_shape: tuple[int, int]) -> np.ndarray:

@@ -268,8 +268,8 @@ class Run:
         with written_whole(self._checkpoint, sum(array.nbytes for array in arrays.values())) as temporary:
             np.savez(temporary, epoch=np.int64(epoch), **arrays)
 
-    def load_checkpoint(self, variables: list[Any]) -> int:
-        """Put the checkpoint's values into the variables and return the number of epochs done.
+    def read_checkpoint(self, variables: list[Any]) -> tuple[int, list[np.ndarray]]:
+        """Return the number of epochs done and a value for each of the variables.
 
         Raises:
             ValueError: the checkpoint is missing, damaged or of another model.
@@ -284,9 +284,7 @@ class Run:
             ) from error
         if [arrays[f"variable_{i}"].shape for i in range(len(arrays))] != [tuple(v.shape) for v in variables]:
             raise ValueError(f"Expected a checkpoint of the run's own model. Received: {self._checkpoint}")
-        for i, variable in enumerate(variables):
-            variable.assign(arrays[f"variable_{i}"])
-        return epoch
+        return epoch, [arrays[f"variable_{i}"] for i in range(len(arrays))]
 
     @property
     def _checkpoint(self) -> Path:

@@ -29,3 +29,16 @@ def stream(seed: int, *path: str | int) -> np.random.Generator:
 def integer(seed: int, *path: str | int) -> int:
     """Return a seed below 2**31 for a library that takes only a number; arguments as in `sequence`."""
     return int(sequence(seed, *path).generate_state(1)[0] >> 1)
+
+
+def image_streams(seed: int, indices: np.ndarray, purpose: int = 0) -> list[np.random.Generator]:
+    """Return the random streams of images.
+
+    Args:
+        seed: seed of all noise.
+        indices: positions of the images in their data set.
+        purpose: streams of different purposes do not overlap.
+    """
+    # The highest word of the counter: 2 ** 192 blocks of random numbers lie between two purposes.
+    counter = [0, 0, 0, purpose]
+    return [np.random.Generator(np.random.Philox(counter=counter, key=[seed, int(i)])) for i in indices]

@@ -227,13 +227,14 @@ class TrainedModel(abc.ABC):
         shares = np.exp(joint - joint.max(axis=1, keepdims=True))
         return shares / shares.sum(axis=1, keepdims=True)
 
-    def log_prior(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """Return log p(z) in nats, float32 (n,), for latents float (n, latent_dim).
+    def log_prior(self, latents: npt.ArrayLike, batch_size: int = 4096) -> npt.NDArray[np.float32]:
+        """Return log p(z) in nats, float32 (n,), for latents float (n, latent_dim), `batch_size` at a time.
 
         Raises:
             ValueError: latents of another shape.
         """
-        return self._mapped(lambda z: self._prior().log_prob(z), self._checked_latents(latents))
+        latents = self._checked_latents(latents)
+        return self._mapped(lambda z: self._prior().log_prob(z), latents, batch_size=batch_size)
 
     def log_joint(self, latents: npt.ArrayLike) -> npt.NDArray[np.float32]:
         """Return log p(z, y) of every label in nats, float32 (n, labels), for latents float (n, latent_dim).
@@ -273,7 +274,7 @@ class TrainedModel(abc.ABC):
         return found
 
     def latents_from_noise(
-        self, noise: npt.ArrayLike, labels: npt.ArrayLike | None = None
+        self, noise: npt.ArrayLike, labels: npt.ArrayLike | None = None, batch_size: int = 4096
     ) -> npt.NDArray[np.float32]:
         """Map the prior's base noise u to latents z.
 
@@ -281,6 +282,7 @@ class TrainedModel(abc.ABC):
             noise: float (n, latent_dim).
             labels: whole numbers (n,); or weights of the labels, float (n, labels), for maps between those of
                 several labels. Required where the prior depends on labels.
+            batch_size: rows at a time.
 
         Returns:
             float32 (n, latent_dim).
@@ -292,7 +294,9 @@ class TrainedModel(abc.ABC):
         if labels is None and self.labels:
             raise ValueError("Expected labels, on which the model's prior depends. Received: labels=None")
         weights = self._weights(labels, noise)
-        return self._mapped(lambda u, *w: self._given(*w).from_noise(u), noise, *weights)
+        return self._mapped(
+            lambda u, *w: self._given(*w).from_noise(u), noise, *weights, batch_size=batch_size
+        )
 
     def noise_from_latents(
         self, latents: npt.ArrayLike, labels: npt.ArrayLike | None = None
@@ -351,7 +355,9 @@ class TrainedModel(abc.ABC):
                 "Expected a model that was trained with labels. Received: one whose prior depends on none"
             )
 
-    def _mapped(self, function: Callable[..., Tensor], *arrays: np.ndarray) -> npt.NDArray[np.float32]:
+    def _mapped(
+        self, function: Callable[..., Tensor], *arrays: np.ndarray, batch_size: int = 4096
+    ) -> npt.NDArray[np.float32]:
         """Apply a function of tensors to the rows of arrays, a batch at a time."""
         first, *others = arrays
         out: Any = None
@@ -359,7 +365,9 @@ class TrainedModel(abc.ABC):
             # Only the function knows the shape of its rows.
             return self._run(function, *(np.zeros((1, *a.shape[1:]), "float32") for a in arrays))[:0]
         batches = zip(
-            padded_batches(first, 4096, "prior"), *(padded_batches(a, 4096) for a in others), strict=True
+            padded_batches(first, batch_size, "prior"),
+            *(padded_batches(a, batch_size) for a in others),
+            strict=True,
         )
         for (rows, values), *further in batches:
             found = self._run(function, values, *(part for _, part in further))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import sys
 import time
@@ -11,17 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 from tqdm import tqdm
 
-from digitvae.batches import ShuffledBatches
+from digitvae.batches import SharedRows, ShuffledBatches
 from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
-from digitvae.data import Dataset, fixed_bits, load_dataset, split_validation
+from digitvae.data import Dataset, fixed_bits
+from digitvae.distributed import Processes, alone, processes
 from digitvae.explorer.film import Camera
 from digitvae.files import DiskFull
 from digitvae.model import METRICS, VAE
 from digitvae.priors import FlowPrior
 from digitvae.runs import Run, find_run
+from digitvae.streaming import StreamedDataset, load_dataset, training_and_validation
 
 VALIDATION_BATCH = 500
 # Below this, in nats, the latents carry nothing of the image; a healthy model is above 10.
@@ -46,6 +51,8 @@ def train(
     started: Callable[[Run], None] | None = None,
 ) -> Run:
     """Train a model and leave a run folder.
+
+    Inside of `digitvae.distributed.joined` all processes of the job call it alike, and the first one writes.
 
     Args:
         config: what to train.
@@ -74,7 +81,10 @@ def train(
     if config.data != "mnist" and Path(config.data).exists():
         # A resume may happen in another working directory.
         config = with_changes(config, data=str(Path(config.data).resolve()))
-    run = Run.create(config, dataset.image_shape, dataset.sha256, folder)
+    job = processes()
+    _check_alike(job, config, dataset)
+    name = str(Run.create(config, dataset.image_shape, dataset.sha256, folder).folder) if job.first else ""
+    run = Run(Path(job.text_from_first(name)), config, dataset.image_shape, dataset.sha256)
     return _fit(run, dataset, progress, tensorboard, callbacks, started)
 
 
@@ -103,7 +113,14 @@ def resume(
     run = run if isinstance(run, Run) else find_run(run)
     dataset = dataset or load_dataset(run.config.data)
     run.check_data(dataset)
+    _check_alike(processes(), run.config, dataset)
     return _fit(run, dataset, progress, tensorboard, callbacks, started)
+
+
+def _check_alike(job: Processes, config: Config, dataset: Dataset) -> None:
+    """Make sure that all processes train the same, before they wait for one another in vain."""
+    settings = json.dumps([config.to_dict(), dataset.sha256], sort_keys=True)
+    job.check_alike(hashlib.sha256(settings.encode()).hexdigest(), "settings and data")
 
 
 def _fit(
@@ -115,34 +132,40 @@ def _fit(
     started: Callable[[Run], None] | None,
 ) -> Run:
     config = run.config
-    (images, labels), held_out = split_validation(dataset.train_images, dataset.train_labels)
+    (images, labels), held_out = training_and_validation(dataset)
     validation = held_out.images
     if config.condition == "none":
         labels = None
     if config.binarization == "dynamic":
         validation = fixed_bits(validation)
     bits = config.binarization == "dynamic"
-    batches = ShuffledBatches(images, config.batch_size, config.seed, bits, labels, config.augment)
+    job = processes()
+    source = dataset.rows if isinstance(dataset, StreamedDataset) else images
+    batches = ShuffledBatches(source, config.batch_size, config.seed, bits, labels, config.augment, job.share)
     # The float32 twin holds the weights for everything after training, so that a saved model is portable and
     # its numbers do not depend on the precision of training.
     parts = run.image_shape, len(batches), images, labels
-    twin = build(with_changes(config, precision="float32"), *parts)
+    with alone():
+        twin = build(with_changes(config, precision="float32"), *parts)
     vae = build(config, *parts)
-    if config.start_from and not run.has_checkpoint():
+    began = bool(job.from_first(np.array(job.first and run.has_checkpoint())))
+    if config.start_from and not began:
         _copy_weights(config.start_from, vae)
     vae.optimizer.build(vae.trainable_variables)
-    writer = RunWriter(run, twin, batches, Camera(run.folder, held_out, config.epochs, config.seed))
+    writer = RunWriter(run, twin, batches, Camera(run.folder, held_out, config.epochs, config.seed), job)
     writer.set_model(vae)
     shown = Progress(progress, config.epochs)
-    extras = [shown, *_tensorboard(run, tensorboard), *callbacks]
+    extras = [*([shown, *_tensorboard(run, tensorboard)] if job.first else []), *callbacks]
+    size = min(VALIDATION_BATCH, len(validation))
+    measured = (validation,) if job.count == 1 else SharedRows(validation, size, job.share)
     try:
-        done = writer.start()
+        done = writer.start(began)
         if started is not None:
             started(run)
         vae.fit(
             batches.for_fit(),
-            validation_data=(validation,),
-            validation_batch_size=min(VALIDATION_BATCH, len(validation)),
+            validation_data=measured,
+            validation_batch_size=size,
             initial_epoch=done,
             epochs=config.epochs,
             # The batches are shuffled; Keras would shuffle them with a state that no resume restores.
@@ -180,25 +203,48 @@ def _copy_weights(name: str, vae: VAE) -> None:
 
 
 class RunWriter(keras.callbacks.Callback):
-    """Writes history, checkpoint, model and film after every epoch, and stops a training that diverges."""
+    """Writes history, checkpoint, model and film after every epoch, and stops a training that diverges.
 
-    def __init__(self, run: Run, twin: VAE, batches: ShuffledBatches, camera: Camera):
+    Of several processes the first one writes.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        twin: VAE,
+        batches: ShuffledBatches,
+        camera: Camera,
+        job: Processes = Processes(),  # noqa: B008 - it is frozen
+    ):
         super().__init__()
-        self.run, self.twin, self.batches, self.camera = run, twin, batches, camera
+        self.run, self.twin, self.batches, self.camera, self.job = run, twin, batches, camera, job
         self.history: dict[str, list[float]] = {}
         self.epochs_done = 0
         self.first_loss: float | None = None
         self.warned = False
 
-    def start(self) -> int:
-        """Load the checkpoint, or keep the initial weights as the first; return the number of epochs done."""
-        if self.run.has_checkpoint():
-            self.epochs_done = self.run.load_checkpoint(self._variables())
+    def start(self, began: bool) -> int:
+        """Load the checkpoint, or keep the initial weights as the first; return the number of epochs done.
+
+        Args:
+            began: whether there is a checkpoint.
+        """
+        if began:
+            variables = self._variables()
+            values = [np.zeros(variable.shape, variable.dtype) for variable in variables]
+            # What the run folder says, only the first process needs to see.
+            done, values = self.run.read_checkpoint(variables) if self.job.first else (0, values)
+            done, values = self.job.from_first((np.int64(done), values))
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(np.asarray(value))
+            self.epochs_done = int(done)
             # After a kill between two renames the history may be one row ahead of the checkpoint.
-            self.history = {name: values[: self.epochs_done] for name, values in self.run.history().items()}
+            stored = self.run.history() if self.job.first else {}
+            self.history = {name: column[: self.epochs_done] for name, column in stored.items()}
         else:
             self._keep(0)
-        self.camera.start(self.epochs_done)
+        if self.job.first:
+            self.camera.start(self.epochs_done)
         return self.epochs_done
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -239,12 +285,15 @@ class RunWriter(keras.callbacks.Callback):
             row[name] = numbers[name]
         row["learning_rate"] = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         row["seconds"] = time.perf_counter() - self.began
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
-        self.run.write_history(self.history)
+        if self.job.first:
+            for name, value in row.items():
+                self.history.setdefault(name, []).append(value)
+            self.run.write_history(self.history)
         self._keep(epoch + 1)
-        self.camera.record(self.twin, epoch + 1, row["val_elbo"])
-        if row["val_kl"] < COLLAPSED_KL and not self.warned:
+        if self.job.first:
+            with alone():
+                self.camera.record(self.twin, epoch + 1, row["val_elbo"])
+        if self.job.first and row["val_kl"] < COLLAPSED_KL and not self.warned:
             self.warned = True
             warnings.warn(
                 f"the posterior has collapsed to the prior: kl is {row['val_kl']:.3g} nats after epoch "
@@ -255,10 +304,12 @@ class RunWriter(keras.callbacks.Callback):
             )
 
     def _keep(self, epoch: int) -> None:
-        self.twin.set_weights(self.model.get_weights())
-        self.run.save_model(self.twin)
-        # Last, because a resume trusts the checkpoint.
-        self.run.save_checkpoint(epoch, self._variables())
+        if self.job.first:
+            with alone():
+                self.twin.set_weights(self.model.get_weights())
+                self.run.save_model(self.twin)
+            # Last, because a resume trusts the checkpoint.
+            self.run.save_checkpoint(epoch, self._variables())
         self.epochs_done = epoch
 
     def _variables(self) -> list[Any]:

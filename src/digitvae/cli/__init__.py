@@ -43,6 +43,10 @@ VERBS = {
         "score": ("judging", "say how likely images are, and how unusual"),
         "neighbours": ("judging", "find the training images most like an image"),
     },
+    "work on data of any size": {
+        "shard": ("mapping", "cut images into shards: files of so many rows"),
+        "map": ("mapping", "encode, score, reconstruct, generate or compress all shards"),
+    },
     "play with a model": {
         "explore": ("exploring", "open a page in which digits change as one drags and draws"),
     },

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
 
 import digitvae
 from digitvae.cli.common import add_common_arguments, number, start_backend, whole
 from digitvae.cli.exploring import Watch, add_server_arguments
+from digitvae.cli.jobs import Job, add_job_arguments, job_of, watched
 from digitvae.config import (
     ARCHITECTURES,
     BINARIZATIONS,
@@ -34,14 +36,25 @@ DESCRIPTION = "Train a model, measure it on the test set and draw its figures in
 
 def work(arguments: argparse.Namespace) -> None:
     """Check the arguments, train, draw the figures and measure: all that `digitvae train` and `vae.py` do."""
+    if (job := job_of(arguments)) is None:
+        _work(arguments, None, None)
+    else:
+        watched(lambda started: _work(arguments, job, started), job)
+
+
+def _work(
+    arguments: argparse.Namespace, job: Job | None, started: Callable[[digitvae.Run], None] | None
+) -> None:
     # Errors in the arguments or the data are reported before a backend is imported, which takes seconds.
-    unfinished, config = _checked(arguments)
+    unfinished, config = _checked(arguments, job)
     # By default 60,000 training and 10,000 test digits, uint8, shipped inside the package.
     dataset = digitvae.load_dataset(config.data)
     if unfinished is not None:
         unfinished.check_data(dataset)
     with Watch(arguments) if arguments.watch else nullcontext() as watch:
-        run = _trained(unfinished, config, dataset, arguments, watch)
+        run = _trained(unfinished, config, dataset, arguments, job, watch.start if watch else started)
+        if job is not None and job.index:
+            return
         try:
             _draw_and_measure(run, dataset, arguments)
         except DiskFull as error:
@@ -55,7 +68,8 @@ def _trained(
     config: Config,
     dataset: digitvae.Dataset,
     arguments: argparse.Namespace,
-    watch: Watch | None,
+    job: Job | None,
+    started: Callable[[digitvae.Run], None] | None,
 ) -> digitvae.Run:
     with tuned_for_training():
         start_backend(arguments.backend if config.backend == "auto" else config.backend)
@@ -63,10 +77,10 @@ def _trained(
         # Maximise the evidence lower bound, E_q[log p(x|z)] - KL(q(z|x) || p(z)). The run folder keeps the
         # model, the history and all that --resume needs.
         progress, tensorboard = not arguments.no_progress_bar, arguments.tensorboard
-        started = None if watch is None else watch.start
-        if unfinished is not None:
-            return digitvae.resume(unfinished, dataset, progress, tensorboard, started=started)
-        return digitvae.train(config, dataset, arguments.run, progress, tensorboard, started=started)
+        with nullcontext() if job is None else job.joined():
+            if unfinished is not None:
+                return digitvae.resume(unfinished, dataset, progress, tensorboard, started=started)
+            return digitvae.train(config, dataset, arguments.run, progress, tensorboard, started=started)
 
 
 def _draw_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: argparse.Namespace) -> None:
@@ -93,14 +107,15 @@ def _draw_and_measure(run: digitvae.Run, dataset: digitvae.Dataset, arguments: a
             digitvae.show(list(figures.values()))
 
 
-def _checked(arguments: argparse.Namespace) -> tuple[digitvae.Run | None, Config]:
+def _checked(arguments: argparse.Namespace, job: Job | None) -> tuple[digitvae.Run | None, Config]:
     """Return the run to go on with, if any, and what to train."""
     if not arguments.watch and (arguments.port or arguments.no_browser):
         raise ConfigError("Expected --port and --no-browser with --watch. Received: no --watch")
     given = {field: getattr(arguments, field) for _, field, _, _ in _CONFIG_FLAGS}
     if arguments.resume is None:
         config = resolve(arguments.recipe, arguments.config, backend=arguments.backend, **given)
-        if arguments.run is not None:
+        # Of a job the first process may have made the folder already.
+        if arguments.run is not None and (job is None or job.index == 0):
             digitvae.Run.check_free(arguments.run)
         if config.start_from:
             digitvae.find_run(config.start_from)
@@ -212,4 +227,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--watch", action="store_true", help="show the training as a film in the browser, then the model"
     )
     add_server_arguments(parser)
+    add_job_arguments(parser)
     add_common_arguments(parser)

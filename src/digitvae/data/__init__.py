@@ -9,7 +9,7 @@ from __future__ import annotations
 from digitvae.data.arrays import as_images
 from digitvae.data.augmentation import distorted
 from digitvae.data.binarization import draw_bits, fixed_bits
-from digitvae.data.dataset import Dataset, load_dataset, read_images
+from digitvae.data.dataset import Dataset, load_dataset, read_images, read_part
 from digitvae.data.photos import read_photo
 from digitvae.data.pictures import read_inputs, read_pictures
 from digitvae.data.splits import split_validation
@@ -23,6 +23,7 @@ __all__ = [
     "load_dataset",
     "read_images",
     "read_inputs",
+    "read_part",
     "read_photo",
     "read_pictures",
     "split_validation",

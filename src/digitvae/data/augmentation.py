@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from digitvae.data.arrays import Images
@@ -11,7 +13,9 @@ from digitvae.data.arrays import Images
 _ANGLE, _SHEAR, _LOG_SCALE, _SHIFT = 0.08, 0.08, 0.05, 0.018
 
 
-def distorted(images: Images, strength: float, generator: np.random.Generator) -> Images:
+def distorted(
+    images: Images, strength: float, generator: np.random.Generator, rows: Any = slice(None)
+) -> Images:
     """Rotate, shear, scale and shift half of the images at random; leave the others as they are.
 
     A distorted image has the grey levels of its original, in other places: the darkest pixel has the darkest
@@ -22,6 +26,7 @@ def distorted(images: Images, strength: float, generator: np.random.Generator) -
         images: uint8 `(n, height, width)`, dark outside of the image.
         strength: factor of the standard deviations of all four; 0 changes nothing.
         generator: source of the random numbers; its state advances.
+        rows: index of the images to distort; the others stay as they are, and change no random number.
 
     Returns:
         uint8 `(n, height, width)`.
@@ -30,7 +35,9 @@ def distorted(images: Images, strength: float, generator: np.random.Generator) -
 
     count, height, width = images.shape
     values = strength * generator.standard_normal((count, 6))
-    chosen = generator.random(count) < 0.5
+    wanted = np.zeros(count, bool)
+    wanted[rows] = True
+    chosen = (generator.random(count) < 0.5) & wanted
     out = images.copy()
     for i in np.flatnonzero(chosen):
         angle, shear = _ANGLE * values[i, 0], _SHEAR * values[i, 1]

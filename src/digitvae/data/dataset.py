@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from digitvae.data.arrays import Images, Labels, Source, as_images, as_labels
+from digitvae.data.arrays import Images, Labels, Part, Source, as_images, as_labels
 from digitvae.data.idx import is_idx_file, is_idx_folder, read_idx_file, read_idx_folder, read_idx_test_file
 from digitvae.data.image_files import IMAGE_SUFFIXES, read_image_file, read_image_folder
 from digitvae.data.mnist import read_mnist
@@ -147,6 +147,27 @@ def read_images(source: str | Path) -> tuple[Images, Labels | None]:
         return read_mnist("t10k")
     train, test = _read(existing_path(source))
     return train if test is None else test
+
+
+def read_part(source: str | Path, part: str) -> Part:
+    """Read the training or the test part of a source, as it lies there: nothing is held out or shuffled.
+
+    Args:
+        source: as for `load_dataset`, or one image file.
+        part: `train`, which is all where there is no test part, or `test`.
+
+    Raises:
+        FileNotFoundError: if there is no such name, file or folder.
+        ValueError: if a file is damaged or holds anything but images, or there is no test part.
+    """
+    if source == _EMBEDDED:
+        return read_mnist("train" if part == "train" else "t10k")
+    train, test = _read(existing_path(source))
+    if part == "train":
+        return train
+    if test is None:
+        raise ValueError(f"Expected images with a test part. Received: {source}, which has none")
+    return test
 
 
 def existing_path(source: str | Path) -> Path:

@@ -19,10 +19,11 @@ from keras import ops
 
 from digitvae.distributions import Gaussian, Tensor
 from digitvae.evaluation.gradients import value_and_gradient
-from digitvae.evaluation.likelihood import even_batch_size, image_streams, padded, pixels
+from digitvae.evaluation.likelihood import even_batch_size, padded, pixels
 from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 from digitvae.progress import progress_bar
+from digitvae.seeds import image_streams
 
 CHAINS_AT_ONCE = 512
 """Images times chains per call: bounds the memory; all chains of an image run together."""

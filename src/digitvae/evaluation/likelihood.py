@@ -18,6 +18,7 @@ from keras import ops
 from digitvae.distributions import Gaussian, Tensor
 from digitvae.model import VAE, compiles_with_xla
 from digitvae.progress import progress_bar
+from digitvae.seeds import image_streams
 
 DECODES_AT_ONCE = 512
 """Images times draws per call: bounds the memory for any number of draws and images."""
@@ -153,19 +154,6 @@ def _noise(seed: int, indices: np.ndarray, draws: int, chunk: int, latent_dim: i
     for start in range(0, draws, chunk):
         size = min(chunk, draws - start)
         yield np.stack([stream.standard_normal((size, latent_dim), "float32") for stream in streams])
-
-
-def image_streams(seed: int, indices: np.ndarray, purpose: int = 0) -> list[np.random.Generator]:
-    """Return the random streams of images.
-
-    Args:
-        seed: seed of all noise.
-        indices: positions of the images in their data set.
-        purpose: streams of different purposes do not overlap.
-    """
-    # The highest word of the counter: 2 ** 192 blocks of random numbers lie between two purposes.
-    counter = [0, 0, 0, purpose]
-    return [np.random.Generator(np.random.Philox(counter=counter, key=[seed, int(i)])) for i in indices]
 
 
 def pixels(vae: VAE, images: np.ndarray) -> np.ndarray:

@@ -11,10 +11,11 @@ from keras import ops
 
 from digitvae.distributions import Gaussian, Tensor
 from digitvae.evaluation.gradients import value_and_gradient
-from digitvae.evaluation.likelihood import even_batch_size, image_streams, padded, pixels
+from digitvae.evaluation.likelihood import even_batch_size, padded, pixels
 from digitvae.evaluation.protocols import check_counts
 from digitvae.model import VAE
 from digitvae.progress import progress_bar
+from digitvae.seeds import image_streams
 
 DECODES_AT_ONCE = 512
 """Images times draws per call: bounds the memory."""

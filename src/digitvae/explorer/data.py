@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from digitvae.config import Config
-from digitvae.data import Dataset, load_dataset, split_validation
+from digitvae.data import Dataset
 from digitvae.explorer.projection import map_of_neighbours
 from digitvae.explorer.rounding import rounded
 from digitvae.files import DiskFull, read_json, written_whole
 from digitvae.runs import Run
+from digitvae.streaming import load_dataset, training_and_validation
 from digitvae.trained import TrainedModel
 
 FOLDER = "explorer"
@@ -81,7 +82,7 @@ def _made(
     from tqdm import tqdm  # only new data take long
 
     images = dataset.test_images[:points]
-    _, usual = split_validation(dataset.train_images, None)
+    _, usual = training_and_validation(dataset)
     means, log_scales, nats = [], [], []
     count = min(len(usual.images), max(1, points // 4))
     with tqdm(total=len(images) + count, desc="map of the test images", disable=None, leave=False) as bar:
