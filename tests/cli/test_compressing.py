@@ -6,6 +6,8 @@ import io
 import re
 import shlex
 import shutil
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -164,6 +166,27 @@ def test_a_full_disk_leaves_nothing(run, digits, small_disk, capsys, tmp_path):
     assert code == 1
     assert "free disk space" in capsys.readouterr().err
     assert not list(small_disk.iterdir())
+
+
+def test_ctrl_c_leaves_nothing(digitvae, run, digits, capsys, monkeypatch, tmp_path):
+    np.save("digits.npy", digits)
+    digitvae("compress", "digits.npy", "-o", "digits.dvc", "--model", run)
+    before = set(tmp_path.iterdir())
+
+    def interrupted(*_):
+        signal.raise_signal(signal.SIGINT)
+        time.sleep(1)
+        raise RuntimeError("The interrupt came too late")
+
+    for name in ("encoded", "decoded"):
+        monkeypatch.setattr(f"digitvae.codec.archive.{name}", interrupted)
+    for text in (
+        "compress digits.npy -o x.dvc",
+        "decompress digits.dvc -o x.npy",
+        "decompress digits.dvc -o x",
+    ):
+        assert cli.main([*text.split(), "--model", str(run)]) == 130, capsys.readouterr().err
+        assert set(tmp_path.iterdir()) == before
 
 
 def test_it_needs_no_keras(python, run, digits, tmp_path):

@@ -32,6 +32,8 @@ _LARGEST = {"float32": 1023.0, "float64": 32767.0}
 _LARGEST_WEIGHT = 32767
 _LARGEST_OUTPUT = 2.0**23
 _LIKELIHOODS = {"Bernoulli": 2, "DiscretisedLogisticMixture": 256}
+# In the scale of a narrow posterior; docs/codec_format.md has the measurement.
+_BINS = 3
 _MIXTURES = ("StandardNormalPrior", "MixturePrior")
 
 
@@ -59,9 +61,8 @@ def codec_model(archive: Archive, name: str, precision: str = "float32") -> Code
         [vae.latents_from_noise(noise), mean - 4 * np.exp(log_scale), mean + 4 * np.exp(log_scale)]
     )
     low, high = latents.min(axis=0).astype("float64"), latents.max(axis=0).astype("float64")
-    # A third of a narrow posterior: finer bins would cost nothing but the first image's bits of a shard.
     narrow = np.quantile(np.exp(log_scale), 0.1, axis=0).astype("float64")
-    widths = np.maximum((high - low) / 250, narrow / 3)
+    widths = np.maximum((high - low) / 250, narrow / _BINS)
     origins = (low + high) / 2
     arrays: dict[str, Array] = {"origins": origins, "widths": widths}
     encoder, decoder = (Network(archive, part).steps for part in ("encoder", "decoder"))
