@@ -135,7 +135,7 @@ def _labels(labels: np.ndarray | None, count: int) -> np.ndarray:
 
 
 def _map(places: np.ndarray, labels: np.ndarray, latents: np.ndarray) -> bytes:
-    """Return x, y (float32), labels (uint8) and, from the next multiple of 4 on, latents, one after the other.
+    """Return x, y (float32), labels (uint8) and, from the next multiple of 4 on, one latent after the other.
 
     Each latent has a float32 scale and for every point a multiple of it, int8: less than what the encoder is
     unsure of.

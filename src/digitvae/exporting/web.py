@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 BACKEND = None
 LARGEST_DIFFERENCE, LARGEST_OF_PIXELS = 0.03, 0.001
-"""From Keras: the weights are rounded to 16 bits for the download. Log densities, sums of many terms, have the
-largest; those of pixels shall be below a quarter of a grey level."""
+"""From Keras: the weights are rounded to 16 bits for the download. Log densities, sums of many terms, have
+the largest; those of pixels shall be below half of a grey level."""
 LARGEST_FILE = 25_000_000
 """Bytes; some hosts of static files take no larger ones."""
 
