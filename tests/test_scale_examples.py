@@ -67,9 +67,10 @@ def test_the_slurm_script_starts_or_resumes_a_process_on_each_host(tmp_path, sta
     if started:
         (tmp_path / "run").mkdir()
         (tmp_path / "run" / "config.json").write_text("{}")
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         [shutil.which("bash") or "bash", str(EXAMPLES / "train.slurm"), "best", "run"], cwd=tmp_path,
-        env={"PATH": f"{commands}{os.pathsep}{os.environ['PATH']}", "SLURM_JOB_NODELIST": "x", "SLURM_NTASKS": "2"},
+        env={"PATH": path, "SLURM_JOB_NODELIST": "x", "SLURM_NTASKS": "2"},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     what = "--resume run" if started else "--recipe best --run run"
