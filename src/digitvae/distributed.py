@@ -7,7 +7,7 @@ would.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, final
@@ -22,6 +22,9 @@ from digitvae.rows import Share
 HEARTBEAT_SECONDS = 20
 # For processes to meet: a cluster may start its hosts one after the other.
 MEETING_SECONDS = 300
+
+
+_LOST = "Expected all {} processes until the end. Received: one of them was lost ({})"
 
 
 class ProcessLost(RuntimeError):
@@ -135,12 +138,32 @@ def joined(addresses: str, count: int, index: int) -> Iterator[Processes]:
         # All wait here until all are done; afterwards the first can work on for itself.
         jax.distributed.shutdown()
     except jax.errors.JaxRuntimeError as error:
-        raise ProcessLost(
-            f"Expected all {count} processes until the end. Received: one of them was lost "
-            f"({str(error).splitlines()[0][:200]})"
-        ) from error
+        raise ProcessLost(_LOST.format(count, _reason(error))) from error
     finally:
         keras.distribution.set_distribution(None)
+
+
+@contextmanager
+def losses_named(job: Processes, kept: Callable[[], str]) -> Iterator[None]:
+    """Say what is kept when a process of the job is lost inside.
+
+    Raises:
+        ProcessLost: one was.
+    """
+    if job.count == 1:
+        yield
+        return
+    import jax
+
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        raise ProcessLost(f"{_LOST.format(job.count, _reason(error))}; {kept()}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the innermost of the reasons that XLA gives."""
+    return str(error).rpartition("Error dispatching computation: ")[2].splitlines()[0][:150]
 
 
 @contextmanager

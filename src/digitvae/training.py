@@ -20,7 +20,7 @@ from digitvae.batches import SharedRows, ShuffledBatches
 from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.data import Dataset, fixed_bits
-from digitvae.distributed import Processes, alone, processes
+from digitvae.distributed import Processes, alone, losses_named, processes
 from digitvae.explorer.film import Camera
 from digitvae.files import DiskFull
 from digitvae.model import METRICS, VAE
@@ -158,24 +158,29 @@ def _fit(
     extras = [*([shown, *_tensorboard(run, tensorboard)] if job.first else []), *callbacks]
     size = min(VALIDATION_BATCH, len(validation))
     measured = (validation,) if job.count == 1 else SharedRows(validation, size, job.share)
+
+    def kept() -> str:
+        epochs = f"{writer.epochs_done} of {config.epochs} epochs are kept in {run.folder}"
+        return f"{epochs}, --resume {run} goes on from there"
+
     try:
         done = writer.start(began)
         if started is not None:
             started(run)
-        vae.fit(
-            batches.for_fit(),
-            validation_data=measured,
-            validation_batch_size=size,
-            initial_epoch=done,
-            epochs=config.epochs,
-            # The batches are shuffled; Keras would shuffle them with a state that no resume restores.
-            shuffle=False,
-            callbacks=[writer, *extras],
-            verbose=0,
-        )
+        with losses_named(job, kept):
+            vae.fit(
+                batches.for_fit(),
+                validation_data=measured,
+                validation_batch_size=size,
+                initial_epoch=done,
+                epochs=config.epochs,
+                # The batches are shuffled; Keras would shuffle them with a state that no resume restores.
+                shuffle=False,
+                callbacks=[writer, *extras],
+                verbose=0,
+            )
     except (KeyboardInterrupt, DiskFull) as error:
-        kept = f"{writer.epochs_done} of {config.epochs} epochs are kept in {run.folder}"
-        message = f"{str(error) or 'interrupted'}; {kept}, --resume {run} goes on from there"
+        message = f"{str(error) or 'interrupted'}; {kept()}"
         raise (TrainingInterrupted if isinstance(error, KeyboardInterrupt) else DiskFull)(message) from None
     finally:
         shown.close()

@@ -98,7 +98,7 @@ def job_of(arguments: argparse.Namespace) -> Job | None:
 def watched(work: Callable[[Callable[[Any], None]], None], job: Job) -> None:
     """Do the work in a process of its own, and say in one line when it ends because another one was lost.
 
-    JAX ends a process that lost the others from within, by SIGABRT and with a page of C++, where Python cannot
+    JAX ends a process that lost the others from within, by SIGABRT and a page of C++, where Python cannot
     speak. So this process waits, and passes interrupts on.
 
     Args:
