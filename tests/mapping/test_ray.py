@@ -84,7 +84,7 @@ def test_the_error_of_a_row_is_one_line(run, sharded, tmp_path, capsys, monkeypa
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:9", "ray://127.0.0.1:9", "127.0.0.1:text"])
+@pytest.mark.parametrize("address", ["127.0.0.1:9", "127.0.0.1:text"])
 def test_an_address_without_a_cluster_is_one_line(run, sharded, tmp_path, capsys, monkeypatch, address):
     monkeypatch.setattr("warnings.showwarning", None)
     arguments = ["--data", sharded(100).place.url, "-o", str(tmp_path / "out"), "--ray", address]
