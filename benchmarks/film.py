@@ -14,11 +14,11 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import digitvae
 from digitvae.config import resolve
 from digitvae.explorer.film import Camera
+from digitvae.trained import TrainedModel
 
 
 def main() -> None:
@@ -31,9 +31,9 @@ def main() -> None:
     seconds: list[float] = []
     record = Camera.record
 
-    def timed(self: Camera, *arguments: Any) -> None:
+    def timed(self: Camera, model: TrainedModel, epoch: int, elbo: float) -> None:
         start = time.perf_counter()
-        record(self, *arguments)
+        record(self, model, epoch, elbo)
         seconds.append(time.perf_counter() - start)
 
     Camera.record = timed  # type: ignore[method-assign]
