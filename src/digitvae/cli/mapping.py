@@ -132,7 +132,7 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--ray",
         metavar="ADDRESS",
-        help="work on a Ray cluster: HOST:PORT, ray://HOST:PORT, auto, or local to start one here",
+        help="work on a Ray cluster: HOST:PORT or auto on a machine of it, local to start one here",
     )
     parser.add_argument(
         "--draws",

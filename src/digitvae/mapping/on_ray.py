@@ -89,13 +89,12 @@ def _started(address: str, workers: int) -> tuple[Any, Any]:
 
 def _check_reachable(address: str) -> None:
     """Refuse at once an address where nobody listens: Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    host, _, port = address.rpartition(":")
     if not host:
         return
     try:
         socket.create_connection((host, int(port)), _PATIENCE).close()
     except (OSError, ValueError) as error:
         raise ConnectionError(
-            f"Expected the address of a Ray cluster, local, auto, HOST:PORT or ray://HOST:PORT. "
-            f"Received: {address} ({error})"
+            f"Expected the address of a Ray cluster, local, auto or HOST:PORT. Received: {address} ({error})"
         ) from error

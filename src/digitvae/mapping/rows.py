@@ -160,7 +160,10 @@ def _groups(ids: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
 
 def _spread(rows: Shard, positions: npt.NDArray[np.int64]) -> Shard:
     filled = positions >= 0
-    spread = Shard(*(np.zeros((len(positions), *values.shape[1:]), values.dtype) for values in rows))
-    for places, values in zip(spread, rows, strict=True):
-        places[filled] = values[positions[filled]]
-    return spread
+
+    def placed(values: np.ndarray) -> np.ndarray:
+        spread = np.zeros((len(positions), *values.shape[1:]), values.dtype)
+        spread[filled] = values[positions[filled]]
+        return spread
+
+    return Shard(placed(rows.images), placed(rows.labels), placed(rows.ids))
