@@ -17,6 +17,7 @@ def yaml():
     return pytest.importorskip("yaml")
 
 
+@pytest.mark.ray
 def test_ray_takes_the_cluster(yaml):
     pytest.importorskip("ray")
     jsonschema = pytest.importorskip("jsonschema")

@@ -17,7 +17,7 @@ COUNT, BUFFER = 400, 110
 pytestmark = pytest.mark.filterwarnings("ignore:the posterior has collapsed:RuntimeWarning")
 
 
-@pytest.fixture(scope="module", params=[".npz", ".parquet"])
+@pytest.fixture(scope="module", params=[".npz", pytest.param(".parquet", marks=pytest.mark.ray)])
 def folder(request, tmp_path_factory):
     """Shards of 30 distinct images each, whose labels belong to them, sorted by label."""
     if request.param == ".parquet":
