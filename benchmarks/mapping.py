@@ -2,7 +2,7 @@
 
     python benchmarks/mapping.py --rows 1000000 --shard 10000 --workers 2 --verb encode
 
-The rows are MNIST's training images, again and again with new ids; grey images get new bits, drawn for the row.
+The rows are MNIST's training images, again and again with new ids; grey images get bits drawn for the row.
 The same verb in this process alone, by the model's usual methods on all cores, is the rate to compare with.
 """
 

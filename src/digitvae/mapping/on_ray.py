@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,8 +26,13 @@ class _Actor:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, str]:
         shard = ShardFile(row["name"], int(row["rows"]), int(row["first"]), None)
-        # As text, so that no type changes on the way.
-        return {"manifest": json.dumps(self._worker(shard))}
+        try:
+            # As text, so that no type changes on the way.
+            return {"manifest": json.dumps(self._worker(shard)), "error": ""}
+        except (OSError, ValueError) as error:
+            # Ray would print pages of an exception. What is wrong stays wrong, so it is not to try again.
+            kind = "OSError" if isinstance(error, OSError) else "ValueError"
+            return {"manifest": kind, "error": str(error)}
 
 
 def mapped(job: Job, shards: Sequence[ShardFile], workers: int, address: str) -> Iterator[dict[str, Any]]:
@@ -57,11 +63,10 @@ def mapped(job: Job, shards: Sequence[ShardFile], workers: int, address: str) ->
             runtime_env={"env_vars": THREADS},
         )
         for row in found.iter_rows():
+            if row["error"]:
+                raise (OSError if row["manifest"] == "OSError" else ValueError)(row["error"])
             yield json.loads(row["manifest"])
     except ray.exceptions.RayError as error:
-        cause = error.cause if isinstance(error, ray.exceptions.RayTaskError) else None
-        if isinstance(cause, OSError | ValueError | ImportError):
-            raise type(cause)(str(cause)) from error
         raise RuntimeError(f"Expected a cluster that goes on. Received: {error}") from error
     finally:
         ray.shutdown()
@@ -69,6 +74,8 @@ def mapped(job: Job, shards: Sequence[ShardFile], workers: int, address: str) ->
 
 def _started(address: str, workers: int) -> tuple[Any, Any]:
     """Connect to a cluster, or start one; return Ray and Ray Data."""
+    # Its core prints warnings about its own insides.
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     ray, data = extra("ray"), extra("ray.data")
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     if address == LOCAL:
