@@ -137,7 +137,9 @@ def joined(addresses: str, count: int, index: int) -> Iterator[Processes]:
         yield processes()
         # All wait here until all are done; afterwards the first can work on for itself.
         jax.distributed.shutdown()
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if not _is_loss(error):
+            raise
         raise ProcessLost(_LOST.format(count, _reason(error))) from error
     finally:
         keras.distribution.set_distribution(None)
@@ -157,8 +159,15 @@ def losses_named(job: Processes, kept: Callable[[], str]) -> Iterator[None]:
 
     try:
         yield
-    except jax.errors.JaxRuntimeError as error:
+    except (jax.errors.JaxRuntimeError, ValueError) as error:
+        if not _is_loss(error):
+            raise
         raise ProcessLost(f"{_LOST.format(job.count, _reason(error))}; {kept()}") from error
+
+
+def _is_loss(error: Exception) -> bool:
+    """Say whether an error is of the connections; a failed gather is a `ValueError` in JAX."""
+    return not isinstance(error, ValueError) or "Gloo" in str(error)
 
 
 def _reason(error: Exception) -> str:
