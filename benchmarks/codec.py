@@ -66,7 +66,7 @@ def main() -> None:
 def _mnist(bits: bool) -> np.ndarray:
     """Return MNIST's test images; as the fixed bits that all numbers of bits are of, or grey."""
     images = load_dataset().test_images
-    return (255 * fixed_bits(images)).astype("uint8") if bits else images
+    return fixed_bits(images) if bits else images
 
 
 def ours(model: str, images: np.ndarray) -> dict[str, Any]:

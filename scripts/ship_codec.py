@@ -53,7 +53,7 @@ def main() -> None:
         raise SystemExit(f"Expected a model of {LEVELS[name]} levels. Received: {model.levels}")
     images = load_dataset().test_images
     if name == BITS:
-        images = (255 * fixed_bits(images)).astype("uint8")
+        images = fixed_bits(images)
     file = io.BytesIO()
     done = write(file, [images], model)
     again = np.concatenate(list(ArchiveReader(file, lambda *_: model).read()))
