@@ -61,7 +61,7 @@ def test_wheel_holds_the_package_and_its_data_alone(project):
     assert "digitvae = digitvae.cli:main" in entry_points
     assert "License-Expression: MIT" in metadata
     extras = set(re.findall(r"^Provides-Extra: (\S+)$", metadata, re.MULTILINE))
-    expected = {"tensorflow", "jax", "torch", "onnx", "codec", "tensorboard", "dev"}
+    expected = {"tensorflow", "jax", "torch", "onnx", "codec", "ray", "tensorboard", "dev"}
     assert {extra.lower() for extra in extras} == expected
 
 

@@ -283,10 +283,14 @@ def test_a_drawing_is_read_encoded_and_reconstructed(address, opened, vae, drawi
     page.click("#tab-draw")
     draw(page, drawing(3))
     page.wait_for_selector(".results:not([hidden])")
-    page.wait_for_timeout(1500)
     expected = read_photo(pixels_of(page, "#pad"))
-    assert np.abs(pixels_of(page, ".results canvas >> nth=0").astype(int) - expected).max() <= 1
     reconstruction = vae.reconstruct(expected[None])[0].astype(int)
+    # The last strokes are read when the worker is free, on a busy machine seconds later.
+    for _ in range(100):
+        if np.abs(pixels_of(page, ".results canvas >> nth=1") - reconstruction).max() <= 2:
+            break
+        page.wait_for_timeout(300)
+    assert np.abs(pixels_of(page, ".results canvas >> nth=0").astype(int) - expected).max() <= 1
     assert np.abs(pixels_of(page, ".results canvas >> nth=1") - reconstruction).max() <= 2
     assert pixels_of(page, ".results canvas >> nth=2").max() > 20  # nothing is ever sure everywhere
     assert verdict(page) == str(vae.label_probabilities(vae.encode(expected[None]))[0].argmax())
