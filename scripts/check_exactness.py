@@ -66,7 +66,7 @@ def main() -> None:
     options = _options()
     images = load_dataset().test_images[: options.images]
     if options.bits:
-        images = (255 * fixed_bits(images)).astype("uint8")
+        images = fixed_bits(images)
     found = set()
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/images.npy", images)
