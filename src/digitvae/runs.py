@@ -101,7 +101,7 @@ class Run:
             "config": config.to_dict(),
             "image_shape": list(image_shape),
             "data_sha256": data_sha256,
-            "versions": _versions(),
+            "versions": versions(VERSIONED),
             "created": datetime.now().astimezone().isoformat(timespec="seconds"),
         }
         try:
@@ -400,11 +400,10 @@ def written_by(stored: Any) -> str:
         return digitvae.__version__
 
 
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for name in VERSIONED:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
+def versions(names: Iterable[str]) -> dict[str, str]:
+    """Return the versions of Python and of those of some packages that are installed."""
+    found = {"python": platform.python_version()}
+    for name in names:
+        with suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found

@@ -105,3 +105,16 @@ def test_one_process_maps_all_shards(digitvae, images, tmp_path, tiny):
     assert (found["rows"], found["done_now"]["shards"], found["engine"]) == (25, 3, "numpy")
     again = digitvae(*arguments)
     assert (again["rows"], again["done_now"]["shards"]) == (25, 0)
+
+
+def test_shards_are_coded_by_the_shipped_model_for_grey_images(digitvae, tmp_path):
+    pytest.importorskip("constriction")
+    from digitvae.codec import decompress
+    from digitvae.data import load_dataset
+
+    digits = load_dataset().test_images[:5]
+    np.save("digits.npy", digits)
+    digitvae("shard", "digits.npy", "-o", "data", "--rows", 5, "--format", "npz")
+    found = digitvae("map", "compress", "--data", "data", "-o", "archives", "--workers", 1)
+    assert found["engine"] == "codec"
+    np.testing.assert_array_equal(decompress(Path("archives/shard-00000.npz.dvc").read_bytes()), digits)

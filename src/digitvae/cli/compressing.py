@@ -74,16 +74,11 @@ def _range(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _model(text: str) -> CodecModel:
-    from digitvae.codec import FILE, read_codec_model
-    from digitvae.runs import find_run, run_names
+def _model(name: str) -> CodecModel:
+    from digitvae.codec import read_codec_model
+    from digitvae.exporting import codec_file
 
-    path = Path(text)
-    if path.is_file():
-        return read_codec_model(path)
-    # As for runs, a path is a path, and text may be a name.
-    exported = text not in run_names() and (path / FILE).is_file()
-    return read_codec_model((path if exported else find_run(text).folder) / FILE)
+    return read_codec_model(codec_file(name))
 
 
 def _compress(arguments: argparse.Namespace) -> None:

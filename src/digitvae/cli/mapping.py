@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from digitvae.shards import Shard
 
 _VERBS = ("encode", "score", "reconstruct", "generate", "compress")
+_MODEL, _CODEC = "mnist", "grey"
 _LARGEST = 2**63 - 1
 
 
@@ -112,10 +113,9 @@ def _add_map(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("work_verb", choices=_VERBS, metavar="VERB", help=", ".join(_VERBS))
     parser.add_argument(
         "--model",
-        default="mnist",
         metavar="MODEL",
         help="a run folder, latest, a shipped model, or one exported as onnx; for compress one exported as "
-        "codec (default: mnist)",
+        f"codec (default: {_MODEL}; for compress {_CODEC})",
     )
     parser.add_argument(
         "--data", required=True, metavar="DIR", help="a folder of .parquet or .npz shards, or a URL of one"
@@ -165,7 +165,7 @@ def _map(arguments: argparse.Namespace) -> None:
     data = ShardedData(arguments.data)
     job = prepare(
         arguments.work_verb,
-        arguments.model,
+        arguments.model or (_CODEC if arguments.work_verb == "compress" else _MODEL),
         data,
         arguments.output,
         arguments.seed,

@@ -1,4 +1,4 @@
-"""Exported models and runs, by one name."""
+"""Exported models, models for coding and runs, by one name."""
 
 from __future__ import annotations
 
@@ -22,6 +22,27 @@ def find_model(name: str | Path) -> Run | Export:
     if (isinstance(name, Path) or name not in run_names()) and is_export(Path(name)):
         return Export(Path(name))
     return find_run(name)
+
+
+def codec_file(name: str) -> Path:
+    """Return the file of the model for coding that a user names; whether it is there, who reads it will say.
+
+    Args:
+        name: the file, a folder that `digitvae export --format codec` wrote, or as for `find_run`.
+
+    Raises:
+        FileNotFoundError: no such run.
+        ModuleNotFoundError: what coding needs is not installed.
+        ValueError: as `find_run`.
+    """
+    from digitvae.codec import FILE
+
+    path = Path(name)
+    if path.is_file():
+        return path
+    # As for runs, a path is a path, and text may be a name.
+    exported = name not in run_names() and (path / FILE).is_file()
+    return (path if exported else find_run(name).folder) / FILE
 
 
 def load_onnx(name: str | Path) -> OnnxVAE:

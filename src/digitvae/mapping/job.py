@@ -6,16 +6,15 @@ import hashlib
 import io
 import json
 import os
-import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import digitvae
 from digitvae.mapping.rows import FUNCTIONS, Columns, Options, results
 from digitvae.onnx import Export
+from digitvae.runs import versions
 from digitvae.shards import BadRow, Place, Shard, ShardFile, decoded, encoded, encoded_table
 from digitvae.trained import TrainedModel
 
@@ -106,7 +105,7 @@ class Worker:
     def __init__(self, job: Job):
         self._job = job
         self._results = _compressing(job) if job.settings.engine == "codec" else _computing(job)
-        self._versions = _versions()
+        self._versions = {"digitvae": digitvae.__version__, **versions(_LIBRARIES)}
 
     def __call__(self, shard: ShardFile) -> dict[str, Any]:
         """Do one shard: read it, compute, write the result, then the manifest, each file whole.
@@ -194,16 +193,6 @@ def load(model: str, engine: str) -> TrainedModel:
     os.environ["KERAS_BACKEND"] = engine
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     return found.load_model()
-
-
-def _versions() -> dict[str, str]:
-    versions = {"digitvae": digitvae.__version__, "python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return versions
 
 
 def _json(value: Any) -> bytes:

@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from digitvae.exporting import find_model
+from digitvae.exporting import codec_file, find_model
 from digitvae.light import NeedsKeras
 from digitvae.mapping.job import Job, Settings
 from digitvae.mapping.rows import FUNCTIONS
@@ -48,9 +48,9 @@ def prepare(
             unique; or an output folder of something else.
     """
     if verb == "compress":
-        file = codec_file(model)
         from digitvae.codec import read_codec_model
 
+        file = codec_file(model).resolve()
         image_shape, engine, bits = read_codec_model(file).image_shape, "codec", False
         name = str(file)
     else:
@@ -71,27 +71,6 @@ def prepare(
     job = Job(settings, name, image_shape, data.place, place(output))
     _claim(job, output)
     return job
-
-
-def codec_file(model: str) -> Path:
-    """Return the codec model of a run, an export or a shipped model.
-
-    Raises:
-        ValueError: there is none.
-    """
-    from digitvae.codec import FILE
-    from digitvae.runs import find_run
-
-    path = Path(model)
-    if path.is_file():
-        return path
-    exported = model not in run_names() and (path / FILE).is_file()
-    file = (path if exported else find_run(model).folder) / FILE
-    if not file.is_file():
-        raise ValueError(
-            f"Expected a model with a {FILE} (digitvae export --format codec). Received: {model}"
-        )
-    return file.resolve()
 
 
 def _model(verb: str, model: str, backend: str | None) -> tuple[tuple[int, int], str, bool, Path]:
