@@ -172,7 +172,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
     import keras
 
     import digitvae
-    from digitvae.batches import ShuffledBatches
+    from digitvae.batches import ArrayRows, ShuffledBatches
     from digitvae.building import resolve_auto
 
     class Windows(keras.callbacks.Callback):
@@ -196,7 +196,7 @@ def training(windows: int, steps: int) -> dict[str, Any]:
     vae = digitvae.build(config, (28, 28), total, images)
     callback = Windows()
     vae.fit(
-        ShuffledBatches(images, config.batch_size, config.seed, bits=True).for_fit(),
+        ShuffledBatches(ArrayRows(images), config.batch_size, config.seed, bits=True).for_fit(),
         epochs=windows + 1,
         shuffle=False,
         callbacks=[callback],

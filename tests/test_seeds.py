@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from digitvae import seeds
-from digitvae.batches import ShuffledBatches
+from digitvae.batches import ArrayRows, ShuffledBatches
 from digitvae.building import build
 
 PATHS = [(), ("prior",), ("pixels",), ("prior", 0), ("prior", 1), ("prior", 0, 0), (0,), ("0",)]
@@ -64,9 +64,9 @@ def test_order_and_bits_of_batches_share_no_stream(blobs):
     # An order and the bits of its first batch once came from seeds that differ by a zero at the end.
     states = set()
     for seed, epoch in itertools.product((0, 1), (0, 1)):
-        batches = ShuffledBatches(blobs(48), 8, seed, bits=True)
+        batches = ShuffledBatches(ArrayRows(blobs(48)), 8, seed, bits=True)
         batches.start_epoch(epoch)
-        states |= {batches.order.tobytes(), *(batches[i][0].tobytes() for i in range(len(batches)))}
+        states |= {batches.rows.order.tobytes(), *(batches[i][0].tobytes() for i in range(len(batches)))}
     assert len(states) == 4 * 7
 
 

@@ -95,7 +95,7 @@ def test_the_digest_is_that_of_the_data(folder, tmp_path):
 
 def test_batches_of_shards_are_those_that_are_read(folder):
     rows = load_dataset(folder).rows
-    batches = ShuffledBatches(rows, 40, 5, False, labels=np.zeros(1))
+    batches = ShuffledBatches(rows, 40, 5, bits=False)
     batches.start_epoch(2)
     found = [batches[i] for i in range(len(batches))]
     images, labels = epoch(rows, 2, seed=5)

@@ -2,62 +2,82 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, final
 
 import keras
 import numpy as np
 
 from digitvae import seeds
 from digitvae.data import distorted, draw_bits
+from digitvae.data.arrays import Part
 from digitvae.rows import Share
 from digitvae.speed import is_on
 from digitvae.speed.on_tensorflow import pipeline
 from digitvae.streaming import StreamedRows
 
 
+@final
+class ArrayRows:
+    """Training images in memory, in an order that depends on (seed, epoch) alone; as `StreamedRows` are used.
+
+    Args:
+        images: uint8 (n, height, width).
+        labels: int (n,), or None for images without labels.
+    """
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray | None = None):
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.images)
+
+    def start_epoch(self, seed: int, epoch: int) -> None:
+        """Choose the order of an epoch."""
+        self.order = seeds.stream(seed, "order", epoch).permutation(len(self))
+
+    def take(self, start: int, stop: int) -> Part:
+        """Return rows of the epoch's order, from `start` to before `stop`."""
+        return Part(self.images, self.labels).take(self.order[start:stop])
+
+
 class ShuffledBatches(keras.utils.PyDataset):
     """Full batches of training images in an order, and with bits, that depend on (seed, epoch) alone.
 
     Args:
-        images: uint8 (n, height, width); or the rows of shards, which bring their labels.
+        rows: the images with their labels.
         batch_size: images per batch; images left over, others in each epoch, are skipped.
         seed: seed of the order and the bits.
         bits: draw each pixel black or white, with its grey level as the probability of white. The model would
             do it too, but within the training step; here threads do it ahead of the step.
-        labels: int (n,), or None for batches without labels; of shards whether to give them, as not None.
+        labelled: give the labels too, where there are any.
         augment: strength of random distortions of the images.
         share: which rows of every batch to give, where several processes train; by default all.
     """
 
     def __init__(
         self,
-        images: np.ndarray | StreamedRows,
+        rows: ArrayRows | StreamedRows,
         batch_size: int,
         seed: int,
         bits: bool,
-        labels: np.ndarray | None = None,
+        labelled: bool = True,
         augment: float = 0.0,
         share: Share = Share(),  # noqa: B008 - it is frozen
     ):
         super().__init__(workers=2, max_queue_size=8)  # made ahead by threads
-        self.augment, self.share = augment, share
-        self.labels = None if labels is None else labels.astype("int32")
-        self.images, self.batch_size, self.seed = images, min(batch_size, len(images)), seed
-        self.bits = bits
+        self.rows, self.batch_size, self.seed = rows, min(batch_size, len(rows)), seed
+        self.bits, self.labelled, self.augment, self.share = bits, labelled, augment, share
         self.start_epoch(0)
 
     def start_epoch(self, epoch: int) -> None:
         """Choose the order and the bits of an epoch."""
         self.epoch = epoch
-        if isinstance(self.images, StreamedRows):
-            self.images.start_epoch(self.seed, epoch)
-            return
-        order = seeds.stream(self.seed, "order", epoch).permutation(len(self.images))
-        self.order = order[: len(self) * self.batch_size].reshape(len(self), self.batch_size)
+        self.rows.start_epoch(self.seed, epoch)
 
     def __len__(self) -> int:
         """Return the number of batches per epoch."""
-        return len(self.images) // self.batch_size
+        return len(self.rows) // self.batch_size
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
         """Return batch `index` of the epoch.
@@ -67,7 +87,9 @@ class ShuffledBatches(keras.utils.PyDataset):
             where there are any. Of these the rows of the share; where it is padded, labels (-1 for none) and
             weights follow.
         """
-        images, labels = self._batch(index)
+        part = self.rows.take(index * self.batch_size, (index + 1) * self.batch_size)
+        images: np.ndarray = part.images
+        labels = part.labels.astype("int32") if self.labelled and part.labels is not None else None
         rows, weights = self.share.rows(len(images))
         if self.augment:
             generator = seeds.stream(self.seed, "augmentation", self.epoch, index)
@@ -75,13 +97,6 @@ class ShuffledBatches(keras.utils.PyDataset):
         if self.bits:
             images = draw_bits(images, seeds.stream(self.seed, "bits", self.epoch, index))
         return _part(images, labels, rows, weights)
-
-    def _batch(self, index: int) -> tuple[np.ndarray, np.ndarray | None]:
-        if isinstance(self.images, StreamedRows):
-            images, labels = self.images.take(index * self.batch_size, (index + 1) * self.batch_size)
-            return images, None if self.labels is None or labels is None else labels.astype("int32")
-        chosen = self.order[index]
-        return self.images[chosen], None if self.labels is None else self.labels[chosen]
 
     def for_fit(self) -> Any:
         """Return what `fit` reads: these batches or, on TensorFlow, a pipeline of them."""

@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from digitvae.batches import ShuffledBatches
+from digitvae.batches import ArrayRows, ShuffledBatches
 from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, resolve, with_changes
 from digitvae.data import draw_bits
@@ -136,7 +136,8 @@ class VAEEstimator(ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMix
             labels = None
             self.__dict__.pop("classes_", None)  # of a fit before
         bits = config.binarization == "dynamic"
-        batches = ShuffledBatches(images, config.batch_size, config.seed, bits, labels, config.augment)
+        source = ArrayRows(images, labels)
+        batches = ShuffledBatches(source, config.batch_size, config.seed, bits, augment=config.augment)
         parts = images.shape[1:], len(batches), images, labels
         vae = build(config, *parts)
         self._run_eagerly(vae, training=config.epochs * len(batches) <= EAGER_STEPS)

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
-from digitvae.batches import SharedRows, ShuffledBatches
+from digitvae.batches import ArrayRows, SharedRows, ShuffledBatches
 from digitvae.building import build, resolve_auto
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.data import Dataset, fixed_bits
@@ -140,8 +140,9 @@ def _fit(
         validation = fixed_bits(validation)
     bits = config.binarization == "dynamic"
     job = processes()
-    source = dataset.rows if isinstance(dataset, StreamedDataset) else images
-    batches = ShuffledBatches(source, config.batch_size, config.seed, bits, labels, config.augment, job.share)
+    rows = dataset.rows if isinstance(dataset, StreamedDataset) else ArrayRows(images, labels)
+    labelled = labels is not None
+    batches = ShuffledBatches(rows, config.batch_size, config.seed, bits, labelled, config.augment, job.share)
     # The float32 twin holds the weights for everything after training, so that a saved model is portable and
     # its numbers do not depend on the precision of training.
     parts = run.image_shape, len(batches), images, labels
