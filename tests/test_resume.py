@@ -30,7 +30,7 @@ from digitvae.cli import main
 from digitvae.cli.common import start_backend
 start_backend(None)
 from digitvae.runs import Run
-from digitvae.training import RunWriter
+from digitvae.callbacks import RunWriter
 name, epoch = sys.argv[1:3]
 del sys.argv[1:3]
 on_train_batch_end = RunWriter.on_train_batch_end

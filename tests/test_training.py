@@ -15,19 +15,13 @@ import keras
 import numpy as np
 import pytest
 
+from digitvae.batches import ShuffledBatches
+from digitvae.callbacks import Progress, RunWriter
 from digitvae.config import ConfigError
 from digitvae.data import Dataset, fixed_bits, split_validation
 from digitvae.files import DiskFull
 from digitvae.runs import Run, load
-from digitvae.training import (
-    Progress,
-    RunWriter,
-    ShuffledBatches,
-    TrainingDiverged,
-    TrainingInterrupted,
-    resume,
-    train,
-)
+from digitvae.training import TrainingDiverged, TrainingInterrupted, resume, train
 
 # After an epoch or two of a tiny model the code may say little; two tests below are about that warning.
 pytestmark = pytest.mark.filterwarnings("ignore:the posterior has collapsed:RuntimeWarning")

@@ -17,13 +17,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from digitvae.batches import ArrayRows, ShuffledBatches
 from digitvae.building import build, resolve_auto
+from digitvae.callbacks import TrainingDiverged
 from digitvae.config import Config, ConfigError, resolve, with_changes
 from digitvae.data import draw_bits
 from digitvae.data.arrays import MAX_SIZE, MIN_SIZE, check_size
 from digitvae.evaluation.likelihood import image_bounds
 from digitvae.model import VAE
 from digitvae.seeds import image_streams
-from digitvae.training import TrainingDiverged
 
 EAGER_STEPS = 20
 """Up to this many training steps TensorFlow needs longer to trace a graph than to do without one."""
