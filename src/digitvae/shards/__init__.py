@@ -4,9 +4,10 @@
 on this machine need NumPy alone; Parquet needs `pyarrow`, a URL `fsspec`: `pip install 'digitvae[ray]'`.
 """
 
-from digitvae.shards.formats import SUFFIXES, BadRow, Shard, decoded, encoded, encoded_table
+from digitvae.shards.formats import SUFFIXES, decoded, encoded, encoded_table
 from digitvae.shards.places import Place, place
 from digitvae.shards.reading import ShardedData, ShardFile
+from digitvae.shards.rows import BadRow, Shard
 from digitvae.shards.writing import write_shards
 
 __all__ = [

@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digitvae.shards.formats import SUFFIXES, BadRow, Shard, Summary, decoded, read_ids, summary
+from digitvae.shards.formats import SUFFIXES, decoded, read_ids, summary
 from digitvae.shards.places import Place, place
+from digitvae.shards.rows import BadRow, Shard, Summary
 
 # Most of the time to look at a shard behind a URL is waiting.
 _THREADS = 16

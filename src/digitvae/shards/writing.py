@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from digitvae.shards.formats import Shard, encoded
+from digitvae.shards.formats import encoded
 from digitvae.shards.places import Place
+from digitvae.shards.rows import Shard
 
 
 def write_shards(
