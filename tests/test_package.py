@@ -114,6 +114,32 @@ def test_config_data_and_figures_load_numpy_at_most(name):
     assert loaded_by(f"from digitvae import {name}") <= {"numpy"}
 
 
+@pytest.mark.parametrize("backend", ["tensorflow", "jax", "torch"])
+def test_a_backend_that_is_missing_is_one_line(python, tmp_path, backend):
+    said = (
+        f"Expected the backend {backend} to be installed (pip install 'digitvae[{backend}]'). "
+        f"Received: no module {backend}"
+    )
+    hidden = (
+        "import sys\nimport digitvae\n"
+        "class Hidden:\n"
+        "    def find_spec(name, *_):\n"
+        f"        if name == {backend!r}:\n"
+        "            raise ModuleNotFoundError(name=name)\n"
+        "sys.meta_path.insert(0, Hidden)\n"
+    )
+    # Whoever tries again gets the same answer.
+    tries = (
+        "for get in (lambda: digitvae.load('mnist'), lambda: digitvae.VAE) * 2:\n"
+        "    try:\n        get()\n    except ModuleNotFoundError as error:\n        print(error)\n"
+    )
+    done = python("-c", hidden + tries, cwd=tmp_path, KERAS_BACKEND=backend)
+    assert done.stdout == 4 * f"{said}\n", done.stderr
+    command = "from digitvae.cli import main\nsys.exit(main(['evaluate', 'mnist']))"
+    done = python("-c", hidden + command, cwd=tmp_path, KERAS_BACKEND=backend)
+    assert (done.returncode, done.stderr) == (2, f"digitvae: error: {said}\n")
+
+
 def test_no_public_name_is_that_of_a_module():
     # Importing a module `digitvae.train` would put it where the public function of that name belongs.
     assert not set(digitvae.__all__) & {module.name for module in pkgutil.iter_modules(digitvae.__path__)}

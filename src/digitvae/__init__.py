@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
+from digitvae.backends import backend_needed
+
 if TYPE_CHECKING:
     from digitvae.building import build
     from digitvae.completion import denoise, inpaint
@@ -114,7 +116,8 @@ __all__ = [
 def __getattr__(name: str):
     if name not in _HOME_OF:
         raise AttributeError(f"module 'digitvae' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"digitvae.{_HOME_OF[name]}"), name)
+    with backend_needed():
+        value = getattr(importlib.import_module(f"digitvae.{_HOME_OF[name]}"), name)
     globals()[name] = value
     return value
 

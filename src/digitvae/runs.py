@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import digitvae
+from digitvae.backends import backend_needed
 from digitvae.config import Config
 from digitvae.files import leftovers, read_json, written_whole
 from digitvae.markup import html_table
@@ -211,11 +212,13 @@ class Run:
         """Read `model.keras` (safe mode: no code, no pickles).
 
         Raises:
+            ModuleNotFoundError: the backend is not installed.
             ValueError: the file is missing or damaged.
         """
-        import keras
+        with backend_needed():
+            import keras
 
-        import digitvae.model  # noqa: F401 - registers the classes that the file names
+            import digitvae.model  # noqa: F401 - registers the classes that the file names
 
         path = self.folder / "model.keras"
         if not path.is_file():
@@ -322,6 +325,7 @@ def load(name: str | Path) -> VAE:
 
     Raises:
         FileNotFoundError: no such run.
+        ModuleNotFoundError: the backend is not installed.
         ValueError: as `find_run`, or the model is missing or damaged.
     """
     return find_run(name).load_model()

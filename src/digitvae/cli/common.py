@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NoReturn
 
+from digitvae.backends import not_installed
 from digitvae.config import BACKENDS, ConfigError
 
 
@@ -66,10 +67,7 @@ def start_backend(name: str | None) -> None:
             keras.saving.serialize_keras_object(numpy.float32(0))
         except ModuleNotFoundError as error:
             wanted = wanted or "tensorflow"
-            raise ConfigError(
-                f"Expected the backend {wanted} to be installed (pip install 'digitvae[{wanted}]'). "
-                f"Received: no module {error.name}"
-            ) from error
+            raise ConfigError(not_installed(wanted, error.name)) from error
         except BaseException:
             held.seek(0)
             os.write(kept, held.read())
