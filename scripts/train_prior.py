@@ -26,11 +26,18 @@ import digitvae
 from digitvae import seeds
 from digitvae.data import distorted, draw_bits, fixed_bits, load_dataset, split_validation
 from digitvae.distributions import Gaussian
+from digitvae.files import check_writable, folder_written_whole
 from digitvae.priors import FlowPrior
+from digitvae.runs import Run
 
+EPOCHS = 12
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of Adam, falling to zero by a cosine
 SETS = 4  # of distorted images with bits of their own, encoded once and taken in turns, the first undistorted
+APART = 5.0  # weight of the label's uncertainty
+SAMPLES = 64  # of the prior at each step
+AUGMENT = 0.5  # strength of distortions
+SEED = 0
 
 
 class PriorTraining(keras.Model):
@@ -80,19 +87,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Train the prior of a run with labels alone.")
     parser.add_argument("run", type=Path, help="folder of a run on MNIST whose flow prior has labels")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the new run")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--apart", type=float, default=5.0, help="weight of the label's uncertainty")
-    parser.add_argument("--samples", type=int, default=64, help="of the prior at each step")
-    parser.add_argument("--augment", type=float, default=0.5, help="strength of distortions")
-    parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    Run.check_free(options.output)
+    check_writable(options.output.parent, options.output)
     run = digitvae.find_run(options.run)
     vae = run.load_model()
     if not isinstance(vae.prior, FlowPrior) or not vae.labels:
         sys.exit("Expected a run whose flow prior has labels. Received: one without")
-    shutil.copytree(
-        run.folder, options.output, ignore=shutil.ignore_patterns("checkpoint", "film", "figures")
-    )
     dataset = load_dataset()
     (images, labels), (held_images, held_labels) = split_validation(
         dataset.train_images, dataset.train_labels
@@ -100,25 +101,28 @@ def main() -> None:
     labels, held_labels = (np.asarray(part, "int32") for part in (labels, held_labels))
     sets = []
     for part in range(SETS):
-        generator = seeds.stream(options.seed, "prior images", part)
-        seen = distorted(images, options.augment, generator) if part else images
+        generator = seeds.stream(SEED, "prior images", part)
+        seen = distorted(images, AUGMENT, generator) if part else images
         sets.append(encoded(vae, draw_bits(seen, generator)))
     held_out = (encoded(vae, fixed_bits(held_images) > 0), held_labels)
-    model = PriorTraining(vae.prior, options.apart, options.samples, options.seed)
-    steps = options.epochs * (len(images) // BATCH_SIZE)
+    model = PriorTraining(vae.prior, APART, SAMPLES, SEED)
+    steps = EPOCHS * (len(images) // BATCH_SIZE)
     rate = keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)
     model.compile(optimizer=keras.optimizers.Adam(rate, beta_2=0.99, global_clipnorm=10.0))
     print(f"before: validation -log p(z, y) {model.evaluate(*held_out, verbose=0):.3f} nats", flush=True)
-    for epoch in range(options.epochs):
+    for epoch in range(EPOCHS):
         began = time.perf_counter()
-        order = seeds.stream(options.seed, "prior order", epoch).permutation(len(images))
+        order = seeds.stream(SEED, "prior order", epoch).permutation(len(images))
         order = order[: len(order) // BATCH_SIZE * BATCH_SIZE]
         posterior = {name: values[order] for name, values in sets[epoch % SETS].items()}
         history = model.fit(posterior, labels[order], batch_size=BATCH_SIZE, shuffle=False, verbose=0).history
         loss, validated = history["loss"][0], model.evaluate(*held_out, verbose=0)
         seconds = time.perf_counter() - began
         print(f"epoch {epoch + 1}: loss {loss:.3f}, validation {validated:.3f}, {seconds:.0f} s", flush=True)
-    digitvae.find_run(options.output).save_model(vae)
+    with folder_written_whole(options.output) as folder:
+        left = shutil.ignore_patterns("checkpoint", "film", "figures")
+        shutil.copytree(run.folder, folder, ignore=left, dirs_exist_ok=True)
+        Run.open(folder).save_model(vae)
 
 
 if __name__ == "__main__":
