@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from coders import CODERS
+from report_files import write_report
 
 from digitvae.figures import save
 from digitvae.figures.canvas import MUTED, style
-from digitvae.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,12 +26,7 @@ Result = dict[str, Any]
 
 def write(result: Result, folder: Path) -> None:
     """Write `codec.json`, `codec.md` and `codec.png`."""
-    for name, content in (
-        ("codec.json", json.dumps(result, indent=2) + "\n"),
-        ("codec.md", table(result) + "\n"),
-    ):
-        with written_whole(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    write_report(result, table(result), folder, "codec")
     save(plot(result), folder / "codec.png")
 
 

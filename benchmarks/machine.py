@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import processors
+from report_files import write_json
 
 from digitvae.cli.common import start_backend
-from digitvae.files import written_whole
 from digitvae.machine import tensorflow_bfloat16, usable_cores
 from digitvae.speed import steps_per_execution
 from digitvae.speed.process import tuned_for_training
@@ -55,8 +55,7 @@ def main() -> None:
     roof = result["gemm"][result["training"]["precision"]]["gflops"]
     result["training"]["share_of_gemm"] = reached / roof
     if options.out is not None:
-        with written_whole(options.out) as temporary:
-            temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+        write_json(result, options.out)
     print(json.dumps(result, indent=2) if options.json else text(result))
 
 

@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 import machine
 import numpy as np
 from contestants import Variant
+from report_files import write_json, write_report
 
 from digitvae.data import load_dataset
-from digitvae.files import written_whole
 from digitvae.speed import NAMES, SWITCH
 
 HERE = Path(__file__).parent
@@ -68,12 +68,10 @@ def main() -> None:
                 measured = {off: train(system, off) for off in order}
                 pair = {"system": system, "part": part, "with": measured[""], "without": measured[part]}
                 result["pairs"].append(pair)
-                with written_whole(path) as temporary:
-                    temporary.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+                write_json(result, path)
                 print(f"{system} without {part}: {_gains(pair)}", file=sys.stderr, flush=True)
     text = table(result["pairs"])
-    with written_whole(options.out / "parts.md") as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_report(result, text, options.out, "parts")
     print(text)
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from report_files import write_report
+
 from digitvae.figures import save
 from digitvae.figures.canvas import INK, MUTED, PAD, TITLE_SIZE, style
-from digitvae.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,12 +36,7 @@ Curve = tuple[list[float], list[float]]
 
 def write(result: Result, folder: Path) -> None:
     """Write `speedrun.json`, `speedrun.md` and `speedrun.png`."""
-    for name, content in (
-        ("speedrun.json", json.dumps(result, indent=2) + "\n"),
-        ("speedrun.md", table(result) + "\n"),
-    ):
-        with written_whole(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8")
+    write_report(result, table(result), folder, "speedrun")
     if result["systems"]:
         save(plot(result), folder / "speedrun.png")
     else:
