@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -205,6 +206,18 @@ def python(environment: dict[str, str]) -> Callable[..., subprocess.CompletedPro
         )
 
     return run
+
+
+@pytest.fixture
+def load_script(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Any]:
+    """Return a loader of files of `scripts/` and `benchmarks/` as modules, by their paths from the root."""
+
+    def load(path: str) -> Any:
+        file = Path(__file__).parents[1] / path
+        monkeypatch.syspath_prepend(file.parent)  # where the modules are that it imports
+        return importlib.import_module(file.stem)
+
+    return load
 
 
 @pytest.fixture(scope="session")

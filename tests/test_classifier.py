@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import pytest
 from digitvae.data import fixed_bits, load_dataset, split_validation
 
 ROOT = Path(__file__).parent.parent
-SCRIPT = ROOT / "scripts" / "train_classifier.py"
 SHIPPED = ROOT / "src" / "digitvae" / "data" / "files" / "classifier.keras"
 # The three test digits of the first thousand that it is least sure of (8, 2, 1), because a probability near 1
 # would hide differences: every sixteenth feature, and the probability of their class.
@@ -37,13 +35,10 @@ def mnist():
     return load_dataset()
 
 
-@pytest.fixture(scope="module")
-def script():
+@pytest.fixture
+def script(load_script):
     """The training script as a module of its own."""
-    spec = importlib.util.spec_from_file_location("train_classifier", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_script("scripts/train_classifier.py")
 
 
 def error_rate(classifier, images, labels):
@@ -132,7 +127,16 @@ def test_the_script_writes_a_file_that_loads_and_a_seed_repeats_it(script, mnist
     from digitvae.classifier import read_classifier
 
     path = tmp_path / "small.keras"
-    done = python(SCRIPT, "--images", 300, "--epochs", 2, "--output", path, cwd=tmp_path)
+    done = python(
+        ROOT / "scripts" / "train_classifier.py",
+        "--images",
+        300,
+        "--epochs",
+        2,
+        "--output",
+        path,
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     # After each epoch, and at the end for two sets of images in three forms.
     shares = re.findall(r"accuracy.* (\d+\.\d+)%", done.stdout)

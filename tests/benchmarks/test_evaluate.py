@@ -26,9 +26,8 @@ def test_the_rate_of_evaluation_is_measured(python, tmp_path):
 
 
 @pytest.mark.parametrize("k", [2, 300])
-def test_rates_count_what_is_decoded(monkeypatch, capsys, k):
-    monkeypatch.syspath_prepend(FOLDER)
-    evaluate = __import__("evaluate")
+def test_rates_count_what_is_decoded(monkeypatch, load_script, capsys, k):
+    evaluate = load_script("benchmarks/evaluate.py")
     seconds = 0.0
 
     def decode(latents):

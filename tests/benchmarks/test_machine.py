@@ -14,9 +14,8 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def machine(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    return __import__("machine")
+def machine(load_script):
+    return load_script("benchmarks/machine.py")
 
 
 def test_the_machine_is_measured(python, tmp_path):

@@ -11,9 +11,8 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
 @pytest.fixture
-def parts(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    return __import__("parts")
+def parts(load_script):
+    return load_script("benchmarks/parts.py")
 
 
 def pair(part, without):

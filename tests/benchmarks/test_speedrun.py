@@ -198,9 +198,8 @@ def images():
 
 
 @pytest.fixture
-def twins(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    return __import__("twins")
+def twins(load_script):
+    return load_script("benchmarks/twins.py")
 
 
 def test_a_true_twin_is_accepted(twins, weights, images, outputs):
@@ -229,9 +228,8 @@ def test_a_twin_with_permuted_weights_is_refused(twins, weights, images, outputs
         ("", None),
     ],
 )
-def test_options_of_a_recipe_come_in_any_order_and_once(monkeypatch, name, expected):
-    monkeypatch.syspath_prepend(FOLDER)
-    assert __import__("contestants").variant_of(name) == expected
+def test_options_of_a_recipe_come_in_any_order_and_once(load_script, name, expected):
+    assert load_script("benchmarks/contestants.py").variant_of(name) == expected
 
 
 def cpu(vendor, family, model, flags):
@@ -250,15 +248,13 @@ def cpu(vendor, family, model, flags):
         ({}, "arm"),
     ],
 )
-def test_results_are_filed_by_processor(monkeypatch, info, expected):
-    monkeypatch.syspath_prepend(FOLDER)
-    assert __import__("processors").short_name(info, "Arm") == expected
+def test_results_are_filed_by_processor(load_script, info, expected):
+    assert load_script("benchmarks/processors.py").short_name(info, "Arm") == expected
 
 
 @pytest.fixture
-def report(monkeypatch):
-    monkeypatch.syspath_prepend(FOLDER)
-    return __import__("speedrun_report")
+def report(load_script):
+    return load_script("benchmarks/speedrun_report.py")
 
 
 def result(**systems):
