@@ -5,10 +5,11 @@
 
 Real processes get `kill -9`: a worker, the command itself ("driver"), or an actor of a local Ray cluster. The
 moment is drawn uniformly from the seconds between the first worker and the end of an undisturbed call. A
-killed driver is called again at once, while its workers may still finish their shards. After the kill, and
-after the second call, these must hold: a manifest has its file, with its rows and checksum; every file of a
-shard is whole, with a manifest or not. After the second call every file is byte for byte that of the call
-without a kill, every id is there once, no other file is left, and no worker lives.
+killed driver is called again at once, while its workers may still finish their shards; what is left after an
+actor's death, processes of this machine finish. After the kill, and after the second call, these must hold: a
+manifest has its file, with its rows and checksum; every file of a shard is whole, with a manifest or not.
+After the second call every file is byte for byte that of the call without a kill, every id is there once, no
+other file is left, and no worker lives.
 """
 
 from __future__ import annotations
@@ -24,8 +25,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from pathlib import Path
 
+import cluster
 import numpy as np
 
 import digitvae
@@ -40,23 +43,29 @@ _ENDED = 60.0
 class Job:
     """A call of the command line over the same shards, into a folder of its own."""
 
-    def __init__(self, kind: str, data: Path, output: Path, draws: int):
+    def __init__(self, kind: str, data: Path, output: Path, draws: int, address: str = ""):
         self.kind, self.data, self.output = kind, data, output
-        ray = ["--ray", "local"] if kind == "actor" else []
+        self._ray = ["--ray", address] if kind == "actor" else []
         self._command = [sys.executable, "-m", "digitvae", "map", "score", "--draws", str(draws)]
-        self._command += ["--data", str(data), "-o", str(output), "--workers", "2", "--json", *ray]
+        self._command += ["--data", str(data), "-o", str(output), "--workers", "2", "--json"]
 
-    def start(self) -> subprocess.Popen[str]:
-        """Start the command."""
+    def start(self, again: bool = False) -> subprocess.Popen[str]:
+        """Start the command, on the cluster if it is about actors and not called again."""
         environment = {name: value for name, value in os.environ.items() if name != "KERAS_BACKEND"}
         return subprocess.Popen(
-            self._command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            self._command + ([] if again else self._ray),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment,
         )
 
     def workers(self, driver: int) -> list[int]:
         """Return the processes that do shards for a driver."""
         mark = _MARKS[self.kind]
-        return [process for process in _descendants(driver) if mark in _command_line(process)]
+        # Actors are children of the cluster, which this process started.
+        parent = os.getpid() if self._ray else driver
+        return [process for process in _descendants(parent) if mark in _command_line(process)]
 
     def names(self) -> list[str]:
         """Return the names of the shards."""
@@ -195,7 +204,8 @@ def main() -> None:
     bad = 0
     print("| killed | seconds after the first worker | at the kill | shards of the second call | wrong |")
     print("| --- | --- | --- | --- | --- |", flush=True)
-    with tempfile.TemporaryDirectory() as name:
+    ray = cluster.started(2) if "actor" in given.kinds else nullcontext("")
+    with tempfile.TemporaryDirectory() as name, ray as address:
         folder = Path(name)
         target = place(folder / "data")
         target.make()
@@ -205,14 +215,15 @@ def main() -> None:
         undisturbed(Job("worker", folder / "data", expected, given.draws))
         for kind in given.kinds:
             draw = random.Random(f"{given.seed} {kind}")
-            seconds = undisturbed(Job(kind, folder / "data", folder / kind, given.draws))
+            seconds = undisturbed(Job(kind, folder / "data", folder / kind, given.draws, address))
             count = 0
             while count < given.kills:
                 output = folder / f"{kind}-{count}-{draw.random()}"
-                job, delay = Job(kind, folder / "data", output, given.draws), draw.uniform(0, seconds)
+                job = Job(kind, folder / "data", output, given.draws, address)
+                delay = draw.uniform(0, seconds)
                 what, workers = killed(job, delay, draw)
                 wrong = job.wrong()
-                second = job.start()
+                second = job.start(again=True)
                 text, errors = second.communicate()
                 again = json.loads(text)["done_now"]["shards"] if second.returncode == 0 else errors.strip()
                 wrong += alive(job, workers) + job.wrong_at_the_end(expected, ids)

@@ -18,9 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+import cluster
 import numpy as np
 from threadpoolctl import threadpool_limits
 
@@ -39,13 +41,16 @@ def main() -> None:
     parser.add_argument("--shards", type=int, nargs="+", default=[7777, 100], help="rows of a shard")
     parser.add_argument("--verbs", nargs="+", choices=list(FUNCTIONS), default=["encode", "score"])
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 4], help="processes of this machine")
-    parser.add_argument("--ray", type=int, nargs="*", default=[1, 2, 4], help="actors of a local Ray cluster")
+    parser.add_argument(
+        "--ray", type=int, nargs="*", default=[1, 2, 4], help="actors of a Ray cluster on this machine"
+    )
     parser.add_argument("--draws", type=int, default=2, help="of score")
     given = parser.parse_args()
     rows = _rows(given.rows)
     equal = True
     notes: list[str] = []
-    with tempfile.TemporaryDirectory() as folder:
+    ray = cluster.started(max(given.ray)) if given.ray else nullcontext("")
+    with tempfile.TemporaryDirectory() as folder, ray as address:
         for size in given.shards:
             target = place(f"{folder}/data-{size}")
             target.make()
@@ -57,8 +62,8 @@ def main() -> None:
             expected, near = _in_process(verb, rows, given.draws)
             notes += near
             for size in given.shards:
-                for name, options in _ways(given.workers, given.ray):
-                    output = Path(folder, f"{verb}-{size}-{'-'.join(options).replace('--', '')}")
+                for name, options in _ways(given.workers, given.ray, address):
+                    output = Path(folder, f"{verb}-{size}-{name}")
                     began = time.perf_counter()
                     _map(verb, f"{folder}/data-{size}", output, [*options, "--draws", str(given.draws)])
                     seconds = time.perf_counter() - began
@@ -79,11 +84,11 @@ def _rows(count: int) -> Shard:
     return Shard(data.test_images[:count], data.test_labels[:count], np.arange(count))
 
 
-def _ways(workers: list[int], actors: list[int]) -> Iterator[tuple[str, list[str]]]:
+def _ways(workers: list[int], actors: list[int], address: str) -> Iterator[tuple[str, list[str]]]:
     for count in workers:
         yield f"{count} process{'es' if count > 1 else ''}", ["--workers", str(count)]
     for count in actors:
-        yield f"Ray, {count} actor{'s' if count > 1 else ''}", ["--ray", "local", "--workers", str(count)]
+        yield f"Ray, {count} actor{'s' if count > 1 else ''}", ["--ray", address, "--workers", str(count)]
 
 
 def _map(verb: str, data: str, output: Path, options: list[str]) -> None:
