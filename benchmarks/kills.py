@@ -4,12 +4,12 @@
     python benchmarks/kills.py --kinds actor --kills 3 --seed 1
 
 Real processes get `kill -9`: a worker, the command itself ("driver"), or an actor of a local Ray cluster. The
-moment is drawn uniformly from the seconds between the first worker and the end of an undisturbed call. A
-killed driver is called again at once, while its workers may still finish their shards; what is left after an
-actor's death, processes of this machine finish. After the kill, and after the second call, these must hold: a
-manifest has its file, with its rows and checksum; every file of a shard is whole, with a manifest or not.
-After the second call every file is byte for byte that of the call without a kill, every id is there once, no
-other file is left, and no worker lives.
+moment is drawn uniformly from the seconds between the first finished shard and the end of an undisturbed
+call. A killed driver is called again at once, while its workers may still finish their shards; what is left
+after an actor's death, processes of this machine finish. After the kill, and after the second call, these
+must hold: a manifest has its file, with its rows and checksum; every file of a shard is whole, with a
+manifest or not. After the second call every file is byte for byte that of the call without a kill, every id
+is there once, no other file is left, and no worker lives.
 """
 
 from __future__ import annotations
@@ -128,9 +128,9 @@ def _descendants(process: int) -> list[int]:
     return [found for child in children for found in (int(child), *_descendants(int(child)))]
 
 
-def _first_worker(job: Job, driver: subprocess.Popen[str]) -> float:
-    """Wait for the first worker; return when it was there."""
-    while not job.workers(driver.pid):
+def _first_shard(job: Job, driver: subprocess.Popen[str]) -> float:
+    """Wait for the first shard that is done; return when it was there."""
+    while not job.done():
         if driver.poll() is not None:
             raise RuntimeError(f"Expected a job that runs. Received: {driver.communicate()[1]}")
         time.sleep(0.02)
@@ -138,9 +138,9 @@ def _first_worker(job: Job, driver: subprocess.Popen[str]) -> float:
 
 
 def undisturbed(job: Job) -> float:
-    """Run a job to its end; return the seconds from its first worker on."""
+    """Run a job to its end; return the seconds from its first shard on."""
     driver = job.start()
-    began = _first_worker(job, driver)
+    began = _first_shard(job, driver)
     _, errors = driver.communicate()
     if driver.returncode:
         raise RuntimeError(f"Expected a job that ends well. Received: {errors}")
@@ -152,14 +152,14 @@ def killed(job: Job, delay: float, draw: random.Random) -> tuple[str, list[int]]
 
     Args:
         job: what to start.
-        delay: seconds after the first worker.
+        delay: seconds after the first shard.
         draw: chooses the worker.
 
     Returns:
         What happened, in words, and the workers at the kill; none where all had ended before.
     """
     driver = job.start()
-    time.sleep(max(0.0, _first_worker(job, driver) + delay - time.perf_counter()))
+    time.sleep(max(0.0, _first_shard(job, driver) + delay - time.perf_counter()))
     workers = job.workers(driver.pid)
     if driver.poll() is not None or not workers:
         driver.communicate()
@@ -202,7 +202,7 @@ def main() -> None:
     given = parser.parse_args()
     images, ids = digitvae.load_dataset().test_images[: given.rows], np.arange(given.rows)
     bad = 0
-    print("| killed | seconds after the first worker | at the kill | shards of the second call | wrong |")
+    print("| killed | seconds after the first shard | at the kill | shards of the second call | wrong |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     ray = cluster.started(2) if "actor" in given.kinds else nullcontext("")
     with tempfile.TemporaryDirectory() as name, ray as address:
