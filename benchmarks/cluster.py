@@ -19,6 +19,8 @@ def started(cores: int) -> Iterator[str]:
         Its address.
     """
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    # By default Ray's workers give way to everything else on the machine (nice 15).
+    os.environ.setdefault("RAY_worker_niceness", "0")
     import ray
 
     ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)

@@ -4,12 +4,11 @@
     python benchmarks/kills.py --kinds actor --kills 3 --seed 1
 
 Real processes get `kill -9`: a worker, the command itself ("driver"), or an actor of a local Ray cluster. The
-moment is drawn uniformly from the seconds between the first finished shard and the end of an undisturbed
-call. A killed driver is called again at once, while its workers may still finish their shards; what is left
-after an actor's death, processes of this machine finish. After the kill, and after the second call, these
-must hold: a manifest has its file, with its rows and checksum; every file of a shard is whole, with a
-manifest or not. After the second call every file is byte for byte that of the call without a kill, every id
-is there once, no other file is left, and no worker lives.
+MOMENT finished shard and the end of an undisturbed call. A killed driver is called again at once, while its
+workers may still finish their shards; what is left after an actor's death, processes of this machine finish.
+After the kill, and after the second call, these must hold: a manifest has its file, with its rows and
+checksum; every file of a shard is whole, with a manifest or not. After the second call every file is byte for
+byte that of the call without a kill, every id is there once, no other file is left, and no worker lives.
 """
 
 from __future__ import annotations
@@ -128,44 +127,44 @@ def _descendants(process: int) -> list[int]:
     return [found for child in children for found in (int(child), *_descendants(int(child)))]
 
 
-def _first_shard(job: Job, driver: subprocess.Popen[str]) -> float:
-    """Wait for the first shard that is done; return when it was there."""
-    while not job.done():
-        if driver.poll() is not None:
-            raise RuntimeError(f"Expected a job that runs. Received: {driver.communicate()[1]}")
-        time.sleep(0.02)
-    return time.perf_counter()
+def _wait_for(job: Job, driver: subprocess.Popen[str], shards: int) -> None:
+    """Wait until so many shards are done, or all has ended."""
+    while job.done() < shards and driver.poll() is None:
+        time.sleep(0.002)
 
 
 def undisturbed(job: Job) -> float:
-    """Run a job to its end; return the seconds from its first shard on."""
+    """Run a job to its end; return the seconds per shard from the first one on."""
     driver = job.start()
-    began = _first_shard(job, driver)
+    _wait_for(job, driver, 1)
+    began = time.perf_counter()
     _, errors = driver.communicate()
     if driver.returncode:
         raise RuntimeError(f"Expected a job that ends well. Received: {errors}")
-    return time.perf_counter() - began
+    return (time.perf_counter() - began) / (len(job.names()) - 1)
 
 
-def killed(job: Job, delay: float, draw: random.Random) -> tuple[str, list[int]]:
+def killed(job: Job, shards: int, delay: float, draw: random.Random) -> tuple[str, list[int]]:
     """Start a job and kill what it is about.
 
     Args:
         job: what to start.
-        delay: seconds after the first shard.
+        shards: that are done before.
+        delay: seconds after these.
         draw: chooses the worker.
 
     Returns:
         What happened, in words, and the workers at the kill; none where all had ended before.
     """
     driver = job.start()
-    time.sleep(max(0.0, _first_shard(job, driver) + delay - time.perf_counter()))
+    _wait_for(job, driver, shards)
+    time.sleep(delay)
     workers = job.workers(driver.pid)
     if driver.poll() is not None or not workers:
         driver.communicate()
         return "it had ended", []
     os.kill(driver.pid if job.kind == "driver" else draw.choice(workers), signal.SIGKILL)
-    what = f"{job.done()} of {len(job.names())} done"
+    what = f"{job.done()} of {len(job.names())}"
     if job.kind == "driver":
         driver.wait()
         for pipe in (driver.stdout, driver.stderr):
@@ -195,14 +194,14 @@ def main() -> None:
         "--kinds", nargs="+", choices=list(_MARKS), default=list(_MARKS), help="what is killed"
     )
     parser.add_argument("--kills", type=int, default=10, help="of each kind")
-    parser.add_argument("--rows", type=int, default=1500)
-    parser.add_argument("--shard", type=int, default=30, help="rows of a shard")
+    parser.add_argument("--rows", type=int, default=1280)
+    parser.add_argument("--shard", type=int, default=64, help="rows of a shard")
     parser.add_argument("--draws", type=int, default=1, help="of score, which is what the job does")
     parser.add_argument("--seed", type=int, default=0, help="of moments and victims")
     given = parser.parse_args()
     images, ids = digitvae.load_dataset().test_images[: given.rows], np.arange(given.rows)
     bad = 0
-    print("| killed | seconds after the first shard | at the kill | shards of the second call | wrong |")
+    print("| killed | moment | shards done then | shards of the second call | wrong |")
     print("| --- | --- | --- | --- | --- |", flush=True)
     ray = cluster.started(2) if "actor" in given.kinds else nullcontext("")
     with tempfile.TemporaryDirectory() as name, ray as address:
@@ -220,8 +219,8 @@ def main() -> None:
             while count < given.kills:
                 output = folder / f"{kind}-{count}-{draw.random()}"
                 job = Job(kind, folder / "data", output, given.draws, address)
-                delay = draw.uniform(0, seconds)
-                what, workers = killed(job, delay, draw)
+                shards, delay = draw.randrange(len(job.names())), draw.uniform(0, seconds)
+                what, workers = killed(job, shards, delay, draw)
                 wrong = job.wrong()
                 second = job.start(again=True)
                 text, errors = second.communicate()
@@ -231,7 +230,7 @@ def main() -> None:
                 bad += len(wrong) + (second.returncode != 0)
                 line = (
                     kind,
-                    f"{delay:.2f} of {seconds:.2f}",
+                    f"{shards} shards + {1000 * delay:.0f} ms",
                     what,
                     str(again),
                     "; ".join(wrong) or "nothing",
