@@ -4,11 +4,12 @@
     python benchmarks/kills.py --kinds actor --kills 3 --seed 1
 
 Real processes get `kill -9`: a worker, the command itself ("driver"), or an actor of a local Ray cluster. The
-MOMENT finished shard and the end of an undisturbed call. A killed driver is called again at once, while its
-workers may still finish their shards; what is left after an actor's death, processes of this machine finish.
-After the kill, and after the second call, these must hold: a manifest has its file, with its rows and
-checksum; every file of a shard is whole, with a manifest or not. After the second call every file is byte for
-byte that of the call without a kill, every id is there once, no other file is left, and no worker lives.
+moment is drawn: after so many finished shards, and then a part of the time that a shard takes, so that it
+does not depend on how busy the machine is. A killed driver is called again at once, while its workers may
+still finish their shards; what is left after an actor's death, processes of this machine finish. After the
+kill, and after the second call, these must hold: a manifest has its file, with its rows and checksum; every
+file of a shard is whole, with a manifest or not. After the second call every file is byte for byte that of
+the call without a kill, every id is there once, no other file is left, and no worker lives.
 """
 
 from __future__ import annotations
@@ -219,7 +220,7 @@ def main() -> None:
             while count < given.kills:
                 output = folder / f"{kind}-{count}-{draw.random()}"
                 job = Job(kind, folder / "data", output, given.draws, address)
-                shards, delay = draw.randrange(len(job.names())), draw.uniform(0, seconds)
+                shards, delay = draw.randrange(1, len(job.names())), draw.uniform(0, seconds)
                 what, workers = killed(job, shards, delay, draw)
                 wrong = job.wrong()
                 second = job.start(again=True)
