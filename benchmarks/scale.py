@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import socket
 import statistics
@@ -84,9 +85,11 @@ def steps(recipe: str, count: int, folder: Path) -> dict[str, list[float]]:
         """Notes when a call of the compiled steps ended, and how many steps were done."""
 
         marks: list[tuple[int, float, float]] = []  # noqa: RUF012 - one object
+        weights = 0
 
         def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
             self.marks.append((batch + 1, time.perf_counter(), time.process_time()))
+            self.weights = sum(math.prod(weight.shape) for weight in self.model.trainable_weights)
 
     config = resolve(recipe, None, epochs=1, backend="jax")
     full = digitvae.load_dataset()
@@ -94,13 +97,13 @@ def steps(recipe: str, count: int, folder: Path) -> dict[str, list[float]]:
     images = full.train_images[: count * config.batch_size + held_out]
     few = digitvae.Dataset("few", images, _part(full.train_labels, images), full.test_images[:10], None)
     clock = Clock()
-    run = digitvae.train(config, few, folder, progress=False, callbacks=[clock])
+    digitvae.train(config, few, folder, progress=False, callbacks=[clock])
     marks = clock.marks[_WARM:]
     pairs = list(itertools.pairwise(marks))
     return {
         "wall": [(after[1] - before[1]) / (after[0] - before[0]) for before, after in pairs],
         "cpu": [(after[2] - before[2]) / (after[0] - before[0]) for before, after in pairs],
-        "weights": [float(sum(np.prod(w.shape) for w in run.load_model().trainable_weights))],
+        "weights": [float(clock.weights)],
     }
 
 
@@ -253,16 +256,20 @@ def report(part: str, given: argparse.Namespace) -> Iterator[str]:
                 rows.append([str(count), f"{int(size):,} ({megabytes})", *_ms(seconds)])
         yield _table(("processes", "float32 summed", "ms, median", "ms, least"), rows)
     elif part == "step":
-        rows = []
-        for count, all_cores in ((1, True), (1, False), (2, False), (4, False)):
-            found = _job(part, count, given, *(["--all-cores"] if all_cores else []))
-            name = f"{count} ({'all cores' if all_cores else 'one core each'})"
+        yield "| processes | wall ms, median | wall ms, least | CPU ms of each, median | least | weights |"
+        yield f"|{' --- |' * 6}"
+        for count in given.processes:
+            # 0: one process, on all cores.
+            found = _job(part, max(1, count), given, *([] if count else ["--all-cores"]))
             cpu = [second for process in found for second in process["cpu"]]
-            rows.append([name, *_ms(found[0]["wall"]), *_ms(cpu)])
-        yield _table(
-            ("processes", "wall ms, median", "wall ms, least", "CPU ms of each, median", "least"), rows
-        )
-        yield f"\n`{given.recipe}` has {int(found[0]['weights'][0]):,} weights."
+            weights = f"{int(found[0]['weights'][0]):,}"
+            cells = [
+                f"{count}, one core each" if count else "1, all cores",
+                *_ms(found[0]["wall"]),
+                *_ms(cpu),
+                weights,
+            ]
+            yield f"| {' | '.join(cells)} |"
     elif part == "read":
         rows = [
             [name, f"{row['bytes']:.0f}", *(f"{row[key]:,.0f}" for key in ("cpu", "cpu_best", "wall"))]
@@ -288,6 +295,13 @@ def main() -> None:
     )
     parser.add_argument("--repetitions", type=int, default=25, help="of exchanges and readings")
     parser.add_argument("--steps", type=int, default=40, help="of a training that is timed")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        nargs="+",
+        default=[0, 1, 2, 4],
+        help="of step, with a core each; 0: one with all",
+    )
     parser.add_argument("--rows", type=int, default=50_000, help="of the shards that are read")
     parser.add_argument("--shard", type=int, default=10_000, help="rows of one")
     parser.add_argument("--epochs", type=int, help="of bound (default: the recipe's)")
