@@ -65,12 +65,13 @@ def exchanges(weights: int, repetitions: int) -> dict[str, list[float]]:
     return found
 
 
-def steps(recipe: str, count: int, folder: Path) -> dict[str, list[float]]:
+def steps(recipe: str, count: int, batch_size: int | None, folder: Path) -> dict[str, list[float]]:
     """Time steps of a training, this process's part of them where there are several.
 
     Args:
         recipe: its name.
         count: of steps.
+        batch_size: images of one; by default the recipe's.
         folder: for the run, a new one.
 
     Returns:
@@ -91,7 +92,7 @@ def steps(recipe: str, count: int, folder: Path) -> dict[str, list[float]]:
             self.marks.append((batch + 1, time.perf_counter(), time.process_time()))
             self.weights = sum(math.prod(weight.shape) for weight in self.model.trainable_weights)
 
-    config = resolve(recipe, None, epochs=1, backend="jax")
+    config = resolve(recipe, None, epochs=1, backend="jax", batch_size=batch_size)
     full = digitvae.load_dataset()
     held_out = count * config.batch_size // 11 + 1
     images = full.train_images[: count * config.batch_size + held_out]
@@ -222,7 +223,7 @@ def _as_process(part: str, given: argparse.Namespace) -> None:
         if part == "exchange":
             found: Any = exchanges(given.weights, given.repetitions)
         else:
-            found = steps(given.recipe, given.steps, Path(given.folder) / "run")
+            found = steps(given.recipe, given.steps, given.batch_size, Path(given.folder) / "run")
     print(json.dumps(found))
 
 
@@ -232,6 +233,7 @@ def _job(part: str, count: int, given: argparse.Namespace, *more: str) -> list[d
             *(__file__, "--as-process", part, "--folder", folder, "--recipe", given.recipe),
             *("--weights", str(given.weights), "--repetitions", str(given.repetitions)),
             *("--steps", str(given.steps), *more),
+            *(["--batch-size", str(given.batch_size)] if given.batch_size else []),
         ]
         outputs = _outputs(options, count, ("--address", "--count", "--index"))
     return [json.loads(output.splitlines()[-1]) for output in outputs]
@@ -295,6 +297,7 @@ def main() -> None:
     )
     parser.add_argument("--repetitions", type=int, default=25, help="of exchanges and readings")
     parser.add_argument("--steps", type=int, default=40, help="of a training that is timed")
+    parser.add_argument("--batch-size", type=int, help="of step (default: the recipe's)")
     parser.add_argument(
         "--processes",
         type=int,
