@@ -32,15 +32,16 @@ _SMALL = 1024
 _WARM = 3
 
 
-def exchanges(weights: int, repetitions: int) -> dict[str, list[float]]:
-    """Time all-reduces of float32 in this process of a job, as many numbers as weights, and few.
+def exchanges(sizes: Sequence[int], repetitions: int) -> dict[str, list[float]]:
+    """Time all-reduces of float32 in this process of a job.
 
     Args:
-        weights: numbers of the large one.
+        sizes: of the weights of a model.
         repetitions: of each.
 
     Returns:
-        Seconds of each repetition, by the number of float32.
+        Seconds of each repetition: of all weights as one array, of an array for each, as training exchanges
+        them, and of few numbers.
     """
     import jax
     from jax.sharding import Mesh, NamedSharding, PartitionSpec
@@ -51,17 +52,22 @@ def exchanges(weights: int, repetitions: int) -> dict[str, list[float]]:
         jax.shard_map(lambda x: jax.lax.psum(x, "all"), mesh=mesh, in_specs=one, out_specs=every)
     )
     found = {}
-    for size in (weights, _SMALL):
-        mine = np.ones((1, size), "float32")
-        array = jax.make_array_from_process_local_data(NamedSharding(mesh, one), mine)
+    total = sum(sizes)
+    for name, parts in {
+        f"{total:,} in one array": [total],
+        f"{total:,} in {len(sizes)} arrays": sizes,
+        f"{_SMALL:,}": [_SMALL],
+    }.items():
+        mine = [np.ones((1, size), "float32") for size in parts]
+        arrays = [jax.make_array_from_process_local_data(NamedSharding(mesh, one), part) for part in mine]
         seconds = []
         for _ in range(_WARM + repetitions):
             began = time.perf_counter()
-            total = jax.block_until_ready(summed(array))
+            sums = jax.block_until_ready(summed(arrays))
             seconds.append(time.perf_counter() - began)
-        if float(total.addressable_data(0)[0, 0]) != jax.device_count():
+        if float(sums[0].addressable_data(0)[0, 0]) != jax.device_count():
             raise RuntimeError("Expected the sum over all processes. Received: another number")
-        found[str(size)] = seconds[_WARM:]
+        found[name] = seconds[_WARM:]
     return found
 
 
@@ -221,7 +227,7 @@ def _as_process(part: str, given: argparse.Namespace) -> None:
         os.sched_setaffinity(0, {cores[given.index % len(cores)]})
     with nullcontext() if given.count == 1 else joined(given.address, given.count, given.index):
         if part == "exchange":
-            found: Any = exchanges(given.weights, given.repetitions)
+            found: Any = exchanges([int(size) for size in given.weights.split(",")], given.repetitions)
         else:
             found = steps(given.recipe, given.steps, given.batch_size, Path(given.folder) / "run")
     print(json.dumps(found))
@@ -231,7 +237,7 @@ def _job(part: str, count: int, given: argparse.Namespace, *more: str) -> list[d
     with tempfile.TemporaryDirectory() as folder:
         options = [
             *(__file__, "--as-process", part, "--folder", folder, "--recipe", given.recipe),
-            *("--weights", str(given.weights), "--repetitions", str(given.repetitions)),
+            *("--weights", given.weights, "--repetitions", str(given.repetitions)),
             *("--steps", str(given.steps), *more),
             *(["--batch-size", str(given.batch_size)] if given.batch_size else []),
         ]
@@ -253,9 +259,8 @@ def report(part: str, given: argparse.Namespace) -> Iterator[str]:
     if part == "exchange":
         rows = []
         for count in (2, 4):
-            for size, seconds in _job(part, count, given)[0].items():
-                megabytes = f"{4 * int(size) / 1e6:.3g} MB"
-                rows.append([str(count), f"{int(size):,} ({megabytes})", *_ms(seconds)])
+            for name, seconds in _job(part, count, given)[0].items():
+                rows.append([str(count), name, *_ms(seconds)])
         yield _table(("processes", "float32 summed", "ms, median", "ms, least"), rows)
     elif part == "step":
         yield "| processes | wall ms, median | wall ms, least | CPU ms of each, median | least | weights |"
@@ -292,9 +297,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS[:3], help="what is measured")
     parser.add_argument("--recipe", default="default", help="of step and bound")
-    parser.add_argument(
-        "--weights", type=int, default=0, help="of the exchange (default: those of the recipe)"
-    )
     parser.add_argument("--repetitions", type=int, default=25, help="of exchanges and readings")
     parser.add_argument("--steps", type=int, default=40, help="of a training that is timed")
     parser.add_argument("--batch-size", type=int, help="of step (default: the recipe's)")
@@ -310,7 +312,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="of bound (default: the recipe's)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="of bound")
     # What a process of a job is told.
-    for name in ("--as-process", "--folder", "--address"):
+    for name in ("--as-process", "--folder", "--address", "--weights"):
         parser.add_argument(name, help=argparse.SUPPRESS)
     for name in ("--count", "--index"):
         parser.add_argument(name, type=int, default=0, help=argparse.SUPPRESS)
@@ -319,16 +321,15 @@ def main() -> None:
     if given.as_process:
         _as_process(given.as_process, given)
         return
-    if "exchange" in given.parts and not given.weights:
-        given.weights = _weights(given.recipe)
+    given.weights = _weights(given.recipe) if "exchange" in given.parts else ""
     for part in given.parts:
         print(f"\n### {part}, load average {os.getloadavg()[0]:.1f}\n", flush=True)
         for line in report(part, given):
             print(line, flush=True)
 
 
-def _weights(recipe: str) -> int:
-    """Count the trainable weights of a recipe's model of MNIST, in a process of its own."""
+def _weights(recipe: str) -> str:
+    """Return the sizes of the trainable weights of a recipe's model of MNIST, in a process of its own."""
     script = f"""
 import math, digitvae
 from digitvae.building import resolve_auto
@@ -337,9 +338,9 @@ data = digitvae.load_dataset()
 images, labels = data.train_images[:500], data.train_labels[:500]
 config = resolve_auto(resolve({recipe!r}, None, backend="jax"), labels)
 vae = digitvae.build(config, (28, 28), 10, images, labels)
-print(sum(math.prod(weight.shape) for weight in vae.trainable_weights))
+print(*[math.prod(weight.shape) for weight in vae.trainable_weights], sep=",")
 """
-    return int(_outputs(["-c", script], 1)[0].split()[-1])
+    return _outputs(["-c", script], 1)[0].split()[-1]
 
 
 if __name__ == "__main__":
