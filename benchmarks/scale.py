@@ -1,6 +1,6 @@
 """The constants of docs/scale.md: what an exchange costs, a step of several processes, a shard that is read.
 
-    python benchmarks/scale.py --parts exchange step read        # ten minutes
+    python benchmarks/scale.py --parts exchange step read
     python benchmarks/scale.py --parts bound --recipe quick      # final -ELBO of one and of two processes
 
 All processes run on this machine and talk by gloo on its loopback. In `step` every process has one core, so
