@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shlex
 import shutil
@@ -174,7 +175,8 @@ def test_ctrl_c_leaves_nothing(digitvae, run, digits, capsys, monkeypatch, tmp_p
     before = set(tmp_path.iterdir())
 
     def interrupted(*_):
-        signal.raise_signal(signal.SIGINT)
+        # To the process, as a terminal does: the main thread takes it, also where it waits for this one.
+        os.kill(os.getpid(), signal.SIGINT)
         time.sleep(1)
         raise RuntimeError("The interrupt came too late")
 
