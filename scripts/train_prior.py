@@ -120,7 +120,9 @@ def main() -> None:
         seconds = time.perf_counter() - began
         print(f"epoch {epoch + 1}: loss {loss:.3f}, validation {validated:.3f}, {seconds:.0f} s", flush=True)
     with folder_written_whole(options.output) as folder:
-        left = shutil.ignore_patterns("checkpoint", "film", "figures")
+        # What was measured of the old prior is not true of the new one.
+        measured = ("evaluation.json", "report.html", "figures", "explorer")
+        left = shutil.ignore_patterns("checkpoint", "film", *measured)
         shutil.copytree(run.folder, folder, ignore=left, dirs_exist_ok=True)
         Run.open(folder).save_model(vae)
 
