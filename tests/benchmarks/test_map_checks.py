@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,16 +12,9 @@ from digitvae.shards import Shard, encoded_table
 
 pytest.importorskip("pyarrow")
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
 
-
-def module(monkeypatch, name):
-    monkeypatch.syspath_prepend(FOLDER)
-    return __import__(name)
-
-
-def test_rows_of_other_bytes_are_counted(monkeypatch):
-    others = module(monkeypatch, "same_results")._others
+def test_rows_of_other_bytes_are_counted(load_script):
+    others = load_script("benchmarks/same_results.py")._others
     rows = {"id": np.arange(4)[:, None], "latents": np.zeros((4, 2), "float32")}
     assert others({name: values.copy() for name, values in rows.items()}, rows) == 0
     # Equal numbers of other bits.
@@ -31,8 +23,8 @@ def test_rows_of_other_bytes_are_counted(monkeypatch):
     assert others({name: values[:3] for name, values in rows.items()}, rows) == 4
 
 
-def test_results_are_read_in_the_order_of_ids(monkeypatch, tmp_path):
-    columns = module(monkeypatch, "same_results")._columns
+def test_results_are_read_in_the_order_of_ids(load_script, tmp_path):
+    columns = load_script("benchmarks/same_results.py")._columns
     for name, ids in (("a", np.array([3, 1])), ("b", np.array([0, 2]))):
         rows = Shard(np.zeros((2, 3, 3), "uint8"), -np.ones(2, "int64"), ids)
         latents = np.stack([ids, 10 + ids], axis=1).astype("float32")
@@ -43,7 +35,7 @@ def test_results_are_read_in_the_order_of_ids(monkeypatch, tmp_path):
 
 
 @pytest.fixture
-def job(monkeypatch, tmp_path):
+def job(load_script, tmp_path):
     """A job of two shards that is done."""
     for folder in ("data", "out", "expected"):
         (tmp_path / folder).mkdir()
@@ -56,7 +48,7 @@ def job(monkeypatch, tmp_path):
         for folder in ("out", "expected"):
             (tmp_path / folder / name).write_bytes(content)
             (tmp_path / folder / f"{name}.json").write_text(json.dumps(manifest))
-    return module(monkeypatch, "kills").Job("worker", tmp_path / "data", tmp_path / "out", 1)
+    return load_script("benchmarks/kills.py").Job("worker", tmp_path / "data", tmp_path / "out", 1)
 
 
 def at_the_end(job):

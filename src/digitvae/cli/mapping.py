@@ -88,7 +88,7 @@ def _shard(arguments: argparse.Namespace) -> None:
     if arguments.json:
         print(json.dumps({"verb": "shard", **found}, indent=2))
         return
-    print(f"{len(images):,} images in {count:,} shards")
+    print(f"{len(images):,} images, {_shards(count)}")
     print(f"Written: {arguments.output}")
 
 
@@ -103,6 +103,10 @@ def _write(arguments: argparse.Namespace, rows: Shard, folder: str) -> int:
             count += 1
             bar.update(size)
     return count
+
+
+def _shards(count: int) -> str:
+    return f"{count:,} shard{'' if count == 1 else 's'}"
 
 
 def _add_map(parser: argparse.ArgumentParser) -> None:
@@ -181,7 +185,7 @@ def _map(arguments: argparse.Namespace) -> None:
         return
     done = summary["done_now"]
     rate = f", {done['rows_per_second']:,.0f} rows/s" if done["rows"] else ""
-    print(f"{summary['rows']:,} rows in {summary['shards']:,} shards, {done['shards']:,} of them now{rate}")
+    print(f"{summary['rows']:,} rows, {_shards(summary['shards'])}, {done['shards']:,} of them now{rate}")
     if summary["bad_rows"]:
         print(f"{summary['bad_rows']:,} bad rows were set aside, in *.bad.json")
     print(f"Written: {arguments.output}")
