@@ -9,6 +9,7 @@ import shlex
 import shutil
 import signal
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -169,10 +170,13 @@ def test_a_full_disk_leaves_nothing(run, digits, small_disk, capsys, tmp_path):
     assert not list(small_disk.iterdir())
 
 
-def test_ctrl_c_leaves_nothing(digitvae, run, digits, capsys, monkeypatch, tmp_path):
+def test_ctrl_c_leaves_nothing(digitvae, run, digits, capsys, monkeypatch, request, tmp_path):
     np.save("digits.npy", digits)
     digitvae("compress", "digits.npy", "-o", "digits.dvc", "--model", run)
     before = set(tmp_path.iterdir())
+    # A shell lets its background jobs ignore the signal, and all that they start.
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(partial(signal.signal, signal.SIGINT, inherited))
 
     def interrupted(*_):
         # To the process, as a terminal does: the main thread takes it, also where it waits for this one.
