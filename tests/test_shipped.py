@@ -15,9 +15,9 @@ from digitvae.runs import SHIPPED, find_run, shipped_models
 TRAINED = {
     "best": {"condition": "none", "flow_components": 1},
     "mnist": {"condition": "label", "start_from": "best"},
-    "grey": {"condition": "none", "prior": "autoregressive", "epochs": 6}
+    "grey": {"condition": "none", "prior": "autoregressive", "epochs": 6, "flow_couplings": 8}
     | {"start_from": "runs/distorted", "learning_rate": 6e-4},
-    "bits": {"condition": "none", "prior": "autoregressive", "epochs": 8},
+    "bits": {"condition": "none", "prior": "autoregressive", "epochs": 8, "flow_couplings": 8},
 }
 OF_RECIPE = {"bits": "default"}
 JUDGED = ("best", "mnist")

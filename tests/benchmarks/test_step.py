@@ -1,0 +1,28 @@
+"""What is measured of a training step's operations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "step.py"
+
+
+def test_operations_of_a_step_are_measured(python, tmp_path):
+    done = python(SCRIPT, "classic@float32", "--calls", 1, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    operations = result["operations"]
+    # Of every dense layer a kernel and a bias: one in the encoder before its output, one in the decoder.
+    assert operations["ResourceApplyAdam"]["count"] == pytest.approx(8, rel=0.05)
+    assert result["cpu_ms"] == pytest.approx(sum(each["cpu_ms"] for each in operations.values()))
+    assert 0 < result["least_ms"] <= result["cpu_ms"]
+    assert result["step_ms"] > 0
+
+
+def test_a_system_that_is_not_on_tensorflow_is_refused(python, tmp_path):
+    done = python(SCRIPT, "classic@jax", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.strip() == "Expected a recipe, or RECIPE@PRECISION. Received: classic@jax"
