@@ -1,8 +1,8 @@
 """How well a model completes, restores and judges images it has not seen, beside simple methods.
 
-    python benchmarks/completion_bars.py best
-    python benchmarks/completion_bars.py best --part validation --images 100 --bars denoise
-    python benchmarks/completion_bars.py best --bars anomaly --garments t10k-images-idx3-ubyte.gz
+    python benchmarks/completion_bars.py mnist
+    python benchmarks/completion_bars.py mnist --part validation --images 100 --bars denoise
+    python benchmarks/completion_bars.py mnist --bars anomaly --garments t10k-images-idx3-ubyte.gz
 
 inpaint: -log p(lower half | upper half) on fixed bits, in nats per image. The model's is that of the mixture
 of p(x|z) over its draws, which is too high rather than too low. Mean filling takes the training images' means

@@ -1,6 +1,6 @@
 """How well the verbs of the latent space do what they say, by the evaluation classifier on MNIST's test set.
 
-    python benchmarks/latent_bars.py best
+    python benchmarks/latent_bars.py mnist
     python benchmarks/latent_bars.py latest --json
 
 Rows that need a model with labels are left out for a model without.

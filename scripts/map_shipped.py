@@ -1,6 +1,6 @@
 """Make the data of the explorer for shipped models, of all test images; ONNX Runtime does it in minutes.
 
-    python scripts/map_shipped.py mnist best
+    python scripts/map_shipped.py mnist grey
 
 They are kept in `src/digitvae/models/NAME/explorer`, in place of those that are there.
 """

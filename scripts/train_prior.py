@@ -24,7 +24,7 @@ from keras import ops
 
 import digitvae
 from digitvae import seeds
-from digitvae.data import distorted, draw_bits, fixed_bits, load_dataset, split_validation
+from digitvae.data import draw_bits, fixed_bits, load_dataset, split_validation
 from digitvae.distributions import Gaussian
 from digitvae.files import check_writable, folder_written_whole
 from digitvae.priors import FlowPrior
@@ -33,10 +33,9 @@ from digitvae.runs import Run
 EPOCHS = 12
 BATCH_SIZE = 256
 LEARNING_RATE = 1e-3  # of Adam, falling to zero by a cosine
-SETS = 4  # of distorted images with bits of their own, encoded once and taken in turns, the first undistorted
+SETS = 4  # of bits of all training images, encoded once and taken in turns
 APART = 5.0  # weight of the label's uncertainty
 SAMPLES = 64  # of the prior at each step
-AUGMENT = 0.5  # strength of distortions
 SEED = 0
 
 
@@ -99,11 +98,7 @@ def main() -> None:
         dataset.train_images, dataset.train_labels
     )
     labels, held_labels = (np.asarray(part, "int32") for part in (labels, held_labels))
-    sets = []
-    for part in range(SETS):
-        generator = seeds.stream(SEED, "prior images", part)
-        seen = distorted(images, AUGMENT, generator) if part else images
-        sets.append(encoded(vae, draw_bits(seen, generator)))
+    sets = [encoded(vae, draw_bits(images, seeds.stream(SEED, "prior images", part))) for part in range(SETS)]
     held_out = (encoded(vae, fixed_bits(held_images) > 0), held_labels)
     model = PriorTraining(vae.prior, APART, SAMPLES, SEED)
     steps = EPOCHS * (len(images) // BATCH_SIZE)

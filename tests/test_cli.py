@@ -289,7 +289,7 @@ def test_wrong_usage_is_one_line_and_code_2(monkeypatch, tmp_path, capsys, argum
         (["--data", "text.npy"], 1, "text.npy"),
         (["--data", "device.npy"], 1, "regular file. Received: device.npy"),
         (["--config", "device.npy"], 2, "Received: device.npy (no regular file)"),
-        (["--resume", "absent"], 1, "a shipped model (best, bits, grey, mnist). Received: absent"),
+        (["--resume", "absent"], 1, "a shipped model (bits, grey, mnist). Received: absent"),
         (["--resume", "latest"], 1, "for latest"),
         (["--resume", "best"], 1, "Expected a run with a checkpoint"),
         (["--resume", "full"], 1, "Expected a run folder with a config.json"),

@@ -13,7 +13,7 @@ README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8"
 
 def test_the_python_example_runs_on_all_of_mnist(python, tmp_path):
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    shapes = "\nprint(latents.shape, again.shape, new_digits.shape, new_digits.dtype, best.latent_dim)"
+    shapes = "\nprint(latents.shape, again.shape, new_digits.shape, new_digits.dtype, mnist.latent_dim)"
     done = python("-c", example + shapes, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     test, printed = done.stdout.strip().splitlines()

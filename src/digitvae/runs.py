@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 RUNS = Path("runs")
 SHIPPED = Path(__file__).parent / "models"
 """Folders of trained models that come with the package: runs without a checkpoint."""
+ALIASES = {"best": "mnist"}
+"""Other names of shipped models: the first one was called best."""
 # A run with figures and checkpoint takes about 30 MB with the default recipe; less than this cannot work.
 LEAST_FREE_BYTES = 200_000_000
 _CONFIG = "config.json"
@@ -40,7 +42,7 @@ VERSIONED = ("digitvae", "keras", "tensorflow", "tensorflow-cpu", "jax", "torch"
 
 
 class Run:
-    """One run folder; as text, its path as commands take it (`./best`, where `best` is a shipped model).
+    """One run folder; as text, its path as commands take it (`./best`, where `best` names a shipped model).
 
     Attributes:
         folder: where it is.
@@ -298,8 +300,8 @@ def find_run(name: str | Path) -> Run:
     """Find the run that a user names.
 
     Args:
-        name: "latest" for the newest run in `runs/`; the name of a shipped model; all other text,
-            and any `Path`, is a run folder: `./latest` is the folder of that name.
+        name: "latest" for the newest run in `runs/`; the name of a shipped model, or an alias; all other
+            text, and any `Path`, is a run folder: `./latest` is the folder of that name.
 
     Raises:
         FileNotFoundError: no such run.
@@ -307,7 +309,7 @@ def find_run(name: str | Path) -> Run:
     """
     if isinstance(name, Path) or name not in run_names():
         return Run.open(name)
-    shipped = SHIPPED / name
+    shipped = SHIPPED / ALIASES.get(str(name), str(name))
     if (Path(name) / _CONFIG).exists():
         other = "the newest run in runs/" if name == "latest" else f"the shipped model, {shipped}"
         raise ValueError(
@@ -350,8 +352,8 @@ def shipped_models() -> list[str]:
 
 
 def run_names() -> list[str]:
-    """Return the names that stand for a run and are not paths: latest and the shipped models."""
-    return ["latest", *shipped_models()]
+    """Return the names that stand for a run and are not paths: latest, the shipped models and aliases."""
+    return ["latest", *shipped_models(), *ALIASES]
 
 
 def _names_for(recipe: str) -> Iterator[Path]:

@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[2] / "benchmarks"
 @pytest.mark.slow
 def test_a_trained_model_is_better_than_simple_methods(python, tmp_path):
     done = python(
-        FOLDER / "completion_bars.py", "best", "--images", 6, "--draws", 16, "--json",
+        FOLDER / "completion_bars.py", "mnist", "--images", 6, "--draws", 16, "--json",
         "--bars", "inpaint", "denoise", cwd=tmp_path
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

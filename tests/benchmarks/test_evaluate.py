@@ -43,7 +43,7 @@ def test_rates_count_what_is_decoded(monkeypatch, load_script, capsys, k):
     vae = SimpleNamespace(latent_dim=4, decoder=SimpleNamespace(predict_on_batch=decode))
     monkeypatch.setattr(evaluate.digitvae, "load", lambda run: vae)
     monkeypatch.setattr(evaluate, "image_bounds", image_bounds)
-    command = ["evaluate.py", "--run", "best", "--images", "3", "--k", str(k), "--rounds", "2", "--json"]
+    command = ["evaluate.py", "--run", "mnist", "--images", "3", "--k", str(k), "--rounds", "2", "--json"]
     monkeypatch.setattr(sys, "argv", command)
     evaluate.main()
     result = json.loads(capsys.readouterr().out)

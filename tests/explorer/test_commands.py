@@ -108,7 +108,7 @@ def test_a_browser_is_opened_unless_it_shall_not(started, tmp_path, run, opens):
 @pytest.mark.parametrize(
     ("arguments", "code", "part"),
     [
-        (["absent"], 1, "latest or a shipped model (best, bits, grey, mnist). Received: absent"),
+        (["absent"], 1, "latest or a shipped model (bits, grey, mnist). Received: absent"),
         (["RUN", "--port", "USED"], 1, "Expected a port that is free"),
         (["RUN", "--port", "70000"], 2, "Expected a port from 0 to 65535. Received: 70000"),
         (["RUN", "--port", "x"], 2, "Expected a whole number. Received: x"),

@@ -172,7 +172,7 @@ def test_a_shipped_model_is_the_same(name):
 def test_it_runs_without_keras():
     script = (
         "import sys, digitvae\n"
-        "vae = digitvae.load_light('best')\n"
+        "vae = digitvae.load_light('mnist')\n"
         "vae.reconstruct(vae.generate(2, pixels='sample'))\n"
         "print(*{'keras', 'scipy', 'tensorflow', 'jax', 'torch', 'matplotlib'} & set(sys.modules))"
     )
@@ -181,7 +181,7 @@ def test_it_runs_without_keras():
 
 
 def test_keras_comes_back_after_numpy():
-    light = digitvae.load_light("best")
+    light = digitvae.load_light("mnist")
     light.generate(1)
     gaussian = Gaussian(np.zeros(2), np.zeros(2))
     assert keras.ops.is_tensor(gaussian.mean)
