@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from contestants import Variant, variant_of
-from machine import facts
+from machine import facts, positive
 
 from digitvae.cli.common import start_backend
 from digitvae.machine import usable_cores
@@ -40,7 +40,7 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     system = variant_of(options.system)
-    if system is None or system.backend != "tensorflow":
+    if system is None or system.backend != "tensorflow" or system.epochs:
         sys.exit(f"Expected a recipe, or RECIPE@PRECISION. Received: {options.system}")
     with tuned_for_training():
         start_backend("tensorflow")
@@ -95,17 +95,14 @@ def _fit(vae: VAE, batches: Any, steps: int) -> list[float]:
     """Train, and return the seconds from each return to Python to the next."""
     import keras
 
-    class Ends(keras.callbacks.Callback):
-        """Notes when a call of the compiled steps returned."""
+    ends: list[float] = []
 
-        times: list[float] = []  # noqa: RUF012 - one object
+    def note(batch: int, logs: Any) -> None:
+        ends.append(time.perf_counter())
 
-        def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-            self.times.append(time.perf_counter())
-
-    ends = Ends()
-    vae.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, callbacks=[ends], verbose=0)
-    return list(np.diff(ends.times))
+    noting = keras.callbacks.LambdaCallback(on_train_batch_end=note)
+    vae.fit(batches, epochs=1, steps_per_epoch=steps, shuffle=False, callbacks=[noting], verbose=0)
+    return list(np.diff(ends))
 
 
 def profiled(folder: Path, steps: int) -> dict[str, dict[str, float]]:
@@ -154,7 +151,7 @@ def text(result: dict[str, Any]) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Show where the time of a training step goes on TensorFlow.")
     parser.add_argument("system", help="a recipe, or RECIPE@PRECISION")
-    parser.add_argument("--calls", type=int, default=10, help="of the compiled steps (default: 10)")
+    parser.add_argument("--calls", type=positive, default=10, help="of the compiled steps (default: 10)")
     parser.add_argument("--json", action="store_true", help="print all numbers")
     return parser.parse_args()
 

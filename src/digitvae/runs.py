@@ -309,7 +309,7 @@ def find_run(name: str | Path) -> Run:
     """
     if isinstance(name, Path) or name not in run_names():
         return Run.open(name)
-    shipped = SHIPPED / ALIASES.get(str(name), str(name))
+    shipped = SHIPPED / ALIASES.get(name, name)
     if (Path(name) / _CONFIG).exists():
         other = "the newest run in runs/" if name == "latest" else f"the shipped model, {shipped}"
         raise ValueError(

@@ -22,7 +22,8 @@ def test_operations_of_a_step_are_measured(python, tmp_path):
     assert result["step_ms"] > 0
 
 
-def test_a_system_that_is_not_on_tensorflow_is_refused(python, tmp_path):
-    done = python(SCRIPT, "classic@jax", cwd=tmp_path)
+@pytest.mark.parametrize("name", ["nonsense", "classic@jax", "classic@3"])
+def test_what_is_no_recipe_on_tensorflow_is_refused(python, tmp_path, name):
+    done = python(SCRIPT, name, cwd=tmp_path)
     assert done.returncode == 1
-    assert done.stderr.strip() == "Expected a recipe, or RECIPE@PRECISION. Received: classic@jax"
+    assert done.stderr.strip() == f"Expected a recipe, or RECIPE@PRECISION. Received: {name}"

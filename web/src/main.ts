@@ -133,8 +133,9 @@ async function start(): Promise<void> {
   document.body.classList.add('ready');
 }
 
+/** A place on the map for a link, so exact that the flow, which stretches, shows no other digit there. */
 function rounded(x: number): string {
-  return x.toFixed(4).replace(/\.?0+$/, '');
+  return x.toFixed(6).replace(/\.?0+$/, '');
 }
 
 function modelLine({ facts }: App): string {
