@@ -355,6 +355,9 @@ def test_weights_of_another_model_are_refused(run, tiny, dataset, tmp_path):
         config = tiny(start_from=str(run.folder), **changes)
         with pytest.raises(ConfigError, match="Expected start_from to name a run of the same networks"):
             train(config, dataset, tmp_path / str(i), progress=False)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        train(tiny(start_from="absent"), dataset, tmp_path / "none", progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_that_starts_from_another_resumes_its_own_weights(tiny, dataset, tmp_path):

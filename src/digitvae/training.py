@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import numpy as np
@@ -15,6 +16,7 @@ from digitvae.building import build, resolve_auto
 from digitvae.callbacks import Progress, RunWriter, TrainingDiverged, summary_writer, tensorboard_events
 from digitvae.config import Config, ConfigError, with_changes
 from digitvae.data import Dataset, fixed_bits
+from digitvae.data.arrays import Part
 from digitvae.distributed import Processes, alone, losses_named, processes
 from digitvae.explorer.film import Camera
 from digitvae.files import DiskFull
@@ -74,9 +76,13 @@ def train(
         config = with_changes(config, data=str(Path(config.data).resolve()))
     job = processes()
     _check_alike(job, config, dataset)
+    if job.first and folder is not None:
+        Run.check_free(folder)
+    # A model that cannot start must not leave a run folder behind.
+    prepared = _prepared(config, dataset, job, new=True)
     name = str(Run.create(config, dataset.image_shape, dataset.sha256, folder).folder) if job.first else ""
     run = Run(Path(job.text_from_first(name)), config, dataset.image_shape, dataset.sha256)
-    return _fit(run, dataset, progress, tensorboard, callbacks, started)
+    return _fit(run, prepared, job, progress, tensorboard, callbacks, started)
 
 
 def resume(
@@ -104,8 +110,11 @@ def resume(
     run = run if isinstance(run, Run) else find_run(run)
     dataset = dataset or load_dataset(run.config.data)
     run.check_data(dataset)
-    _check_alike(processes(), run.config, dataset)
-    return _fit(run, dataset, progress, tensorboard, callbacks, started)
+    job = processes()
+    _check_alike(job, run.config, dataset)
+    began = bool(job.from_first(np.array(job.first and run.has_checkpoint())))
+    prepared = _prepared(run.config, dataset, job, new=not began)
+    return _fit(run, prepared, job, progress, tensorboard, callbacks, started)
 
 
 def _check_alike(job: Processes, config: Config, dataset: Dataset) -> None:
@@ -114,36 +123,57 @@ def _check_alike(job: Processes, config: Config, dataset: Dataset) -> None:
     job.check_alike(hashlib.sha256(settings.encode()).hexdigest(), "settings and data")
 
 
+class _Prepared(NamedTuple):
+    """What a training needs before it has a run folder."""
+
+    vae: VAE
+    twin: VAE
+    """Holds the weights in float32 for everything after training, so that a saved model is portable and its
+    numbers do not depend on the precision of training."""
+    batches: ShuffledBatches
+    held_out: Part
+    """What validates."""
+    new: bool
+    """Whether the weights are the first ones; else a checkpoint has others."""
+
+
+def _prepared(config: Config, dataset: Dataset, job: Processes, new: bool) -> _Prepared:
+    """Build the model and its batches.
+
+    Raises:
+        ConfigError: the config starts from a run of another model.
+    """
+    (images, labels), held_out = training_and_validation(dataset)
+    if config.condition == "none":
+        labels = None
+    bits = config.binarization == "dynamic"
+    rows = dataset.rows if isinstance(dataset, StreamedDataset) else ArrayRows(images, labels)
+    labelled = labels is not None
+    batches = ShuffledBatches(rows, config.batch_size, config.seed, bits, labelled, config.augment, job.share)
+    parts = dataset.image_shape, len(batches), images, labels
+    with alone():
+        twin = build(with_changes(config, precision="float32"), *parts)
+    vae = build(config, *parts)
+    if config.start_from and new:
+        _copy_weights(config.start_from, vae)
+    vae.optimizer.build(vae.trainable_variables)
+    return _Prepared(vae, twin, batches, held_out, new)
+
+
 def _fit(
     run: Run,
-    dataset: Dataset,
+    prepared: _Prepared,
+    job: Processes,
     progress: bool,
     tensorboard: bool,
     callbacks: Sequence[keras.callbacks.Callback],
     started: Callable[[Run], None] | None,
 ) -> Run:
     config = run.config
-    (images, labels), held_out = training_and_validation(dataset)
+    vae, twin, batches, held_out, new = prepared
     validation = held_out.images
-    if config.condition == "none":
-        labels = None
     if config.binarization == "dynamic":
         validation = fixed_bits(validation)
-    bits = config.binarization == "dynamic"
-    job = processes()
-    rows = dataset.rows if isinstance(dataset, StreamedDataset) else ArrayRows(images, labels)
-    labelled = labels is not None
-    batches = ShuffledBatches(rows, config.batch_size, config.seed, bits, labelled, config.augment, job.share)
-    # The float32 twin holds the weights for everything after training, so that a saved model is portable and
-    # its numbers do not depend on the precision of training.
-    parts = run.image_shape, len(batches), images, labels
-    with alone():
-        twin = build(with_changes(config, precision="float32"), *parts)
-    vae = build(config, *parts)
-    began = bool(job.from_first(np.array(job.first and run.has_checkpoint())))
-    if config.start_from and not began:
-        _copy_weights(config.start_from, vae)
-    vae.optimizer.build(vae.trainable_variables)
     writer = RunWriter(run, twin, batches, Camera(run.folder, held_out, config.epochs, config.seed), job)
     writer.set_model(vae)
     shown = Progress(progress, config.epochs)
@@ -156,7 +186,7 @@ def _fit(
         return f"{epochs}, --resume {run} goes on from there"
 
     try:
-        done = writer.start(began)
+        done = writer.start(began=not new)
         if started is not None:
             started(run)
         with losses_named(job, kept):
