@@ -5,7 +5,8 @@
 
 Batches and their bits are made beforehand, so a step here is all that a user's step takes but for its data.
 The CPU time of all operations, divided by the cores, is the least that a step could take if no operation
-waited for another.
+waited for another. TensorFlow's profiler leaves out operations that its executor has found to take
+microseconds; which these are depends on the machine.
 """
 
 from __future__ import annotations
