@@ -99,6 +99,20 @@ def test_labels_come_back(digitvae, run, digits):
         np.testing.assert_array_equal(found["labels"], labels[3:8])
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [("labelled.npz", "40 images and their labels"), ("plain.npy", "40 images"),
+     ("digits", "40 images, their names and other files"), ("digits/1", "13 images and their names")],
+)  # fmt: skip
+def test_what_the_bytes_hold_is_said(source, expected, run, folder, digits, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    np.savez("labelled.npz", images=digits, labels=np.arange(40) % 10)
+    np.save("plain.npy", digits)
+    assert cli.main(["compress", source, "-o", "digits.dvc", "--model", str(run)]) == 0
+    size = Path("digits.dvc").stat().st_size
+    assert capsys.readouterr().out.startswith(f"{expected} in {size:,} bytes, ")
+
+
 def test_what_is_whole_is_salvaged(digitvae, run, blobs, tmp_path):
     images = blobs(1100)
     np.save("digits.npy", images)

@@ -92,18 +92,21 @@ def _compress(arguments: argparse.Namespace) -> None:
     model = None if arguments.model is None else _model(arguments.model)
     source = Path(arguments.images)
     names: dict[str, Any] | None = None
+    with_them = ""
     others: Iterable[tuple[str, bytes]] = ()
     if source.is_dir() and not is_idx_folder(source):
         shape = IMAGE_SHAPE if model is None else model.image_shape
         files, rest = folders.split(source, shape)
         names = {"names": [file.relative_to(source).as_posix() for file in files]}
+        with_them = ", their names and other files" if rest else " and their names"
         others = ((file.relative_to(source).as_posix(), file.read_bytes()) for file in rest)
 
         def images() -> Iterable[np.ndarray]:
             return folders.images_of(files, shape)
     else:
         images, labels = _arrays(arguments.images)
-        names = None if labels is None else {"labels": labels.tolist()}
+        if labels is not None:
+            names, with_them = {"labels": labels.tolist()}, " and their labels"
     model = model or suited(images())
     with written_whole(target) as path, path.open("wb") as file:
         done = write(file, images(), model, names, others, arguments.workers)
@@ -122,7 +125,7 @@ def _compress(arguments: argparse.Namespace) -> None:
         print(json.dumps({"verb": arguments.verb, **found}, indent=2))
         return
     rate = f", {found['bits_per_dim']:.4f} bits per pixel" if done.pixels else ""
-    print(f"{done.images:,} images in {done.size:,} bytes{rate}, by the model {model.name}")
+    print(f"{done.images:,} images{with_them} in {done.size:,} bytes{rate}, by the model {model.name}")
     if done.coded < done.images:
         print(f"{done.images - done.coded:,} of them stored, which the model does not take or would enlarge")
     print(f"Written: {target}")
