@@ -45,6 +45,7 @@ def test_a_shipped_model_reaches_its_numbers(name):
     # Beside papers: all test images, and as many draws as they take. Else an estimate has its interval.
     assert stored["images"] == 10_000
     assert stored["nll_k"] >= (1000 if name in JUDGED else 200)
+    assert name not in JUDGED or stored["nll_images"] == 10_000
     assert (stored["nll_images"] == 10_000) == (stored["nll_estimate_interval"] is None)
     found = digitvae.evaluate(
         digitvae.load(name), digitvae.load_dataset(), draws=1, nll_draws=1, nll_images=1
