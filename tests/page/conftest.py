@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from page_steps import EPOCHS, SIDE
 
 import digitvae
-
-SIDE = 280  # pixels of the sheet
 
 # Strokes of each digit, on a sheet of 10 x 10: x and y of their corners.
 _STROKES = {
@@ -30,7 +29,6 @@ _STROKES = {
 }
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-EPOCHS = 4
 
 
 @pytest.fixture(scope="session")

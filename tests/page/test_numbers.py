@@ -4,10 +4,10 @@ import base64
 
 import numpy as np
 import pytest
+from page_steps import SIDE
 
 from digitvae.data.photos import read_photo
 
-SIDE = 280  # pixels of the sheet
 DRAWINGS = 100
 
 # Talks to a worker of its own, as the page does.
