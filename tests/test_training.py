@@ -349,8 +349,21 @@ def test_training_can_start_from_the_weights_of_a_run(couplings, tiny, dataset, 
     assert again.config.start_from == str(after.folder)
 
 
+@pytest.mark.backend
+def test_training_can_start_from_narrower_networks(tiny, dataset, tmp_path):
+    before = train(tiny(prior="flow"), dataset, tmp_path / "a", progress=False)
+    config = tiny(prior="flow", start_from=str(before.folder), width=11, epochs=1, learning_rate=1e-9)
+    after = train(config, dataset, tmp_path / "b", progress=False)
+    old, new = before.load_model(), after.load_model()
+    assert new.count_params() > old.count_params()
+    np.testing.assert_allclose(new.encode(dataset.test_images), old.encode(dataset.test_images), atol=1e-4)
+    latents = np.random.default_rng(0).standard_normal((6, 4), "float32")
+    np.testing.assert_allclose(new.decode(latents), old.decode(latents), atol=1e-4)
+
+
 def test_weights_of_another_model_are_refused(run, tiny, dataset, tmp_path):
     others = ({"latent_dim": 5, "prior": "flow"}, {"prior": "mixture"}, {"prior": "flow", "flow_hidden": 9})
+    others += ({"prior": "flow", "width": 6},)
     for i, changes in enumerate(others):
         config = tiny(start_from=str(run.folder), **changes)
         with pytest.raises(ConfigError, match="Expected start_from to name a run of the same networks"):

@@ -54,8 +54,8 @@ class Config:
     binarization: str = "dynamic"
     """Fresh bits x ~ Bernoulli(pixel / 255) every step: the protocol of most published nats."""
     augment: float = 0.0
-    """Strength of random rotations, shears, scalings and shifts of training images: against overfitting in
-    long trainings; in ten epochs there is little."""
+    """Strength of random rotations, shears and bends of training images, which keep the size and the place of
+    the drawing: against overfitting in long trainings; in ten epochs there is little."""
 
     # Model.
     architecture: str = "conv"
@@ -106,7 +106,8 @@ class Config:
     epochs: int = 10
     """What the project promises to show after a few minutes on a laptop."""
     start_from: str = ""
-    """A run, or the name of a shipped model, of the same networks and prior, whose weights are the first."""
+    """A run, or the name of a shipped model, of the same networks and prior, whose weights are the first; its
+    networks may be narrower, the function is the same."""
     batch_size: int = 128
     """Small enough for many updates in ten epochs, large enough to fill two cores."""
     optimizer: str = "muon"
