@@ -8,9 +8,8 @@ import numpy as np
 
 from digitvae.data.arrays import Images
 
-SHARE = 0.75
-"""Share of the images that are distorted; the others stay as they are."""
-
+# Share of the images that are distorted.
+_SHARE = 0.75
 # Standard deviations at strength 1: radians, shears, and shifts of the 3 x 3 points that bend an image, as
 # shares of its side (half a pixel of MNIST's 28).
 _ANGLE, _SHEAR, _BEND = 0.12, 0.15, 0.018
@@ -26,11 +25,11 @@ def distorted(
     """Rotate, shear and bend three quarters of the images at random; leave the others as they are.
 
     What data sets of digits fix is kept, so that a distorted image is as likely under a model of the
-    originals as can be: the longer side of the drawing has as many pixels as before, strokes begin at whole
-    pixels as before, and the centre of mass stays within about half a pixel. A drawing that will not have
-    that side is left as it is. The grey levels are those of the original, in other places: the darkest pixel
-    has the darkest level, and so on. Interpolation alone would make more grey pixels, whose bits are random:
-    8 to 9 nats of entropy more per image of MNIST, which no model could learn.
+    originals as can be: the longer side of the drawing has as many pixels as before, the box of its strokes
+    moves by whole pixels, and the centre of mass stays within about half a pixel. A drawing that will not
+    have that side is left as it is. The grey levels are those of the original, in other places: the darkest
+    pixel has the darkest level, and so on. Interpolation alone would make more grey pixels, whose bits are
+    random: 8 to 9 nats of entropy more per image of MNIST, which no model could learn.
 
     Args:
         images: uint8 `(n, height, width)`, dark outside of the drawing.
@@ -45,7 +44,7 @@ def distorted(
     wanted = np.zeros(len(images), bool)
     wanted[rows] = True
     out = images.copy()
-    chosen = (generator.random(len(images)) < SHARE) & wanted & images.any(axis=(1, 2))
+    chosen = (generator.random(len(images)) < _SHARE) & wanted & images.any(axis=(1, 2))
     if min(images.shape[1:]) == 1:
         return out  # a line has no shape
     for i in np.flatnonzero(chosen):
@@ -72,7 +71,7 @@ def _redrawn(image: np.ndarray, matrix: np.ndarray, bend: np.ndarray) -> np.ndar
     centre = weights @ edge
     before = edge - centre
     after = (before - _between(bend, edge, image.shape)) @ np.linalg.inv(matrix).T
-    longer = _longer(image, lightest)
+    levels, longer = np.sort(image, axis=None), _longer(image, lightest)
     scale = (np.ptp(after, axis=0).max() + 1) / (np.ptp(before, axis=0).max() + 1)
     for _ in range(_TRIALS):
         drawn = after / scale
@@ -82,7 +81,7 @@ def _redrawn(image: np.ndarray, matrix: np.ndarray, bend: np.ndarray) -> np.ndar
         move -= np.round(move - weights @ drawn)
         moved = _resampled(image, scale * matrix, centre, move, bend)
         found = np.empty_like(image)
-        found.flat[np.argsort(moved, axis=None, kind="stable")] = np.sort(image, axis=None)
+        found.flat[np.argsort(moved, axis=None, kind="stable")] = levels
         side = _longer(found, lightest)
         if side == longer:
             return found
