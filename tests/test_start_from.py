@@ -46,9 +46,9 @@ def test_training_can_start_from_the_weights_of_a_run(couplings, tiny, dataset, 
 
 
 @pytest.mark.backend
-def test_training_can_start_from_narrower_networks(run, tiny, dataset, tmp_path):
-    config = tiny(prior="flow", start_from=str(run.folder), width=11, epochs=1, learning_rate=1e-9)
-    after = train(config, dataset, tmp_path / "wide", progress=False)
+def test_training_can_start_from_smaller_networks(run, tiny, dataset, tmp_path):
+    config = tiny(prior="flow", start_from=str(run.folder), width=11, blocks=2, epochs=1, learning_rate=1e-9)
+    after = train(config, dataset, tmp_path / "large", progress=False)
     old, new = run.load_model(), after.load_model()
     assert new.count_params() > old.count_params()
     np.testing.assert_allclose(new.encode(dataset.test_images), old.encode(dataset.test_images), atol=1e-4)

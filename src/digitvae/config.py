@@ -107,7 +107,7 @@ class Config:
     """What the project promises to show after a few minutes on a laptop."""
     start_from: str = ""
     """A run, or the name of a shipped model, of the same networks and prior, whose weights are the first; its
-    networks may be narrower, the function is the same."""
+    networks may be narrower or have fewer blocks, the function is the same at first."""
     batch_size: int = 128
     """Small enough for many updates in ten epochs, large enough to fill two cores."""
     optimizer: str = "muon"

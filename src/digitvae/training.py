@@ -21,7 +21,7 @@ from digitvae.distributed import Processes, alone, losses_named, processes
 from digitvae.explorer.film import Camera
 from digitvae.files import DiskFull
 from digitvae.model import VAE
-from digitvae.networks import start_from_narrower
+from digitvae.networks import start_from_smaller
 from digitvae.priors import FlowPrior
 from digitvae.runs import Run, find_run
 from digitvae.streaming import StreamedDataset, load_dataset, training_and_validation
@@ -211,21 +211,21 @@ def _fit(
 
 
 def _copy_weights(name: str, vae: VAE) -> None:
-    """Give a model the weights of a run, whose networks may be narrower; labels may be new to its prior.
+    """Give a model the weights of a run, whose networks may be smaller; labels may be new to its prior.
 
     Raises:
         ConfigError: the run's model is another one.
     """
     other = find_run(name).load_model()
     try:
-        start_from_narrower(vae.encoder, other.encoder)
-        start_from_narrower(vae.decoder, other.decoder)
+        start_from_smaller(vae.encoder, other.encoder)
+        start_from_smaller(vae.decoder, other.decoder)
         if isinstance(vae.prior, FlowPrior) and isinstance(other.prior, FlowPrior) and not other.labels:
             vae.prior.flow.start_from(other.prior.flow)
         else:
             vae.prior.set_weights(other.prior.get_weights())
     except ValueError as error:
         raise ConfigError(
-            "Expected start_from to name a run of the same networks, or narrower ones, and prior. "
+            "Expected start_from to name a run of the same networks, or smaller ones, and prior. "
             f"Received: {name} ({error})"
         ) from None

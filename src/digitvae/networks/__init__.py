@@ -2,6 +2,6 @@
 
 from digitvae.networks.conv import conv_decoder, conv_encoder
 from digitvae.networks.dense import dense_decoder, dense_encoder
-from digitvae.networks.widening import start_from_narrower
+from digitvae.networks.growing import start_from_smaller
 
-__all__ = ["conv_decoder", "conv_encoder", "dense_decoder", "dense_encoder", "start_from_narrower"]
+__all__ = ["conv_decoder", "conv_encoder", "dense_decoder", "dense_encoder", "start_from_smaller"]
