@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import keras
 import numpy as np
 import pytest
@@ -38,11 +40,8 @@ def with_biases(network):
 @pytest.mark.parametrize(("width", "blocks"), [(10, 1), (6, 2), (10, 3)])
 def test_the_function_is_that_of_the_smaller_network(architecture, size, width, blocks):
     encoder, decoder = NETWORKS[architecture]
-    for small, large in (
-        (encoder(size, 6, 6, 1), encoder(size, 6, width, blocks)),
-        (decoder(size, 2, 3, 6, 1), decoder(size, 2, 3, width, blocks)),
-    ):
-        with_biases(small), with_biases(large)
+    for make in (partial(encoder, size, 6), partial(decoder, size, 2, 3)):
+        small, large = with_biases(make(6, 1)), with_biases(make(width, blocks))
         images = inputs(large)
         assert np.abs(to_numpy(large(images)) - to_numpy(small(images))).max() > 1e-2
         start_from_smaller(large, small)
@@ -61,8 +60,7 @@ def test_new_units_compute_something_of_which_nothing_is_read_yet(make):
 
 @pytest.mark.parametrize("make", [conv_encoder, dense_encoder])
 def test_new_blocks_add_nothing_and_come_after_the_others(make):
-    small, large = make((8, 8), 6, 6, 2), make((8, 8), 6, 6, 3)
-    with_biases(small), with_biases(large)
+    small, large = (with_biases(make((8, 8), 6, 6, blocks)) for blocks in (2, 3))
     before = large.get_weights()
     start_from_smaller(large, small)
     after = large.get_weights()

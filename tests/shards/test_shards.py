@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import pickle
+from itertools import count
 
 import numpy as np
 import pytest
@@ -146,6 +148,29 @@ def test_a_file_that_is_no_shard_is_named(folder, rows, suffix):
         target.write(f"shard-00001{suffix}", content)
         with pytest.raises(ValueError, match=rf"Expected a whole .* Received: .*shard-00001{suffix}"):
             ShardedData(folder)
+
+
+def test_python_that_fails_now_and_then_is_asked_again(folder, rows, monkeypatch):
+    write(folder, rows, 10, ".npz")
+    calls, evaluate = count(), ast.literal_eval
+
+    def failing(node):
+        # As Python up to 3.11.7 does where threads use `ast` at the same time.
+        if next(calls) % 5 == 0:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return evaluate(node)
+
+    monkeypatch.setattr(ast, "literal_eval", failing)
+    data = ShardedData(folder)
+    assert next(calls) > 6  # two for each shard, of images and ids, and those that failed
+    same(data.read(data.shards[1]), rows.take(slice(10, 20)))
+
+    def broken(node):
+        raise SystemError("broken")
+
+    monkeypatch.setattr(ast, "literal_eval", broken)
+    with pytest.raises(ValueError, match=r"Expected a whole \.npz file .*shard-00000.npz \(broken"):
+        ShardedData(folder)
 
 
 def test_a_table_without_images_is_no_shard(tmp_path):

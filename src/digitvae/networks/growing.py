@@ -30,21 +30,23 @@ def start_from_smaller(network: keras.Model, smaller: keras.Model) -> None:
     """
     ends = [(each.input_shape[1:], each.output_shape[1:]) for each in (network, smaller)]
     parts = [_parts(each) for each in (network, smaller)]
-    found = _matched(*parts) if ends[0] == ends[1] else None
-    if found is None:
+    pairs = _paired(*parts) if ends[0] == ends[1] else None
+    if pairs is None:
         expected, received = (
             f"{sum(map(len, part))} layers from {first} to {last}"
             for part, (first, last) in zip(parts, ends, strict=True)
         )
         raise ValueError(f"Expected {expected}, or fewer residual blocks. Received: {received}")
-    weights = [
-        (new.layer, _widened(new.layer.get_weights(), old.layer.get_weights(), new.inputs, new.outputs))
-        for new, old in found.pairs
-    ]
+    weights: list[tuple[keras.Layer, list[np.ndarray]]] = []
+    for part, old in pairs:
+        if old is None:
+            last = part[-1].layer
+            weights.append((last, [np.zeros(weight.shape) for weight in last.weights]))
+            continue
+        for (layer, inputs, outputs), (other, *_) in zip(part, old, strict=True):
+            weights.append((layer, _widened(layer.get_weights(), other.get_weights(), inputs, outputs)))
     for layer, values in weights:
         layer.set_weights(values)
-    for _, last in found.new_blocks:
-        last.layer.set_weights([np.zeros(weight.shape) for weight in last.layer.weights])
 
 
 class _Grouped(NamedTuple):
@@ -61,11 +63,6 @@ class _Grouped(NamedTuple):
 
 _Part = list[_Grouped]
 """One layer, or the two of a residual block."""
-
-
-class _Matched(NamedTuple):
-    pairs: list[tuple[_Grouped, _Grouped]]
-    new_blocks: list[_Part]
 
 
 def _parts(network: keras.Model) -> list[_Part]:
@@ -86,21 +83,21 @@ def _parts(network: keras.Model) -> list[_Part]:
     return found
 
 
-def _matched(parts: list[_Part], smaller: list[_Part]) -> _Matched | None:
-    """Pair the layers; new blocks come after those that the smaller network has in the same place."""
-    pairs: list[tuple[_Grouped, _Grouped]] = []
-    new_blocks: list[_Part] = []
-    rest = iter(smaller)
-    wanted = next(rest, None)
+def _paired(parts: list[_Part], smaller: list[_Part]) -> list[tuple[_Part, _Part | None]] | None:
+    """Give each part that of the smaller network, and new blocks none; None where that cannot be.
+
+    New blocks come after those that the smaller network has in the same place.
+    """
+    pairs: list[tuple[_Part, _Part | None]] = []
+    rest = list(smaller)
     for part in parts:
-        if wanted is not None and len(part) == len(wanted):
-            pairs += zip(part, wanted, strict=True)
-            wanted = next(rest, None)
+        if rest and len(part) == len(rest[0]):
+            pairs.append((part, rest.pop(0)))
         elif len(part) == 2:
-            new_blocks.append(part)
+            pairs.append((part, None))
         else:
             return None
-    return _Matched(pairs, new_blocks) if wanted is None else None
+    return None if rest else pairs
 
 
 def _widened(new: list[np.ndarray], old: list[np.ndarray], inputs: int, outputs: int) -> list[np.ndarray]:

@@ -14,6 +14,8 @@ from digitvae.shards import npz, parquet
 from digitvae.shards.rows import BadRow, Rows, Shard, Summary
 
 SUFFIXES = (".parquet", ".npz")
+# Times that a file is read before its SystemError is believed.
+_TRIALS = 5
 
 
 def summary(file: IO[bytes], name: str) -> Summary:
@@ -98,10 +100,24 @@ def _format(name: str) -> ModuleType:
 def _guarded(function: Callable[[IO[bytes]], Any], file: IO[bytes], name: str) -> Any:
     """Call a reader of files, and say of any error that the file is no shard."""
     try:
-        return function(file)
+        return _tried(function, file)
     except (ImportError, MemoryError):
         raise
     except Exception as error:  # the type depends on where the damage is
         kind = ".npz" if name.endswith(".npz") else "Parquet"
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ValueError(f"Expected a whole {kind} file with images. Received: {name} ({reason})") from error
+
+
+def _tried(function: Callable[[IO[bytes]], Any], file: IO[bytes]) -> Any:
+    """Call a reader of files, and again after a SystemError.
+
+    NumPy reads the head of an array by `ast`, which up to Python 3.11.7 and 3.12.1 fails now and then when
+    threads use it at the same time (python/cpython#106905).
+    """
+    for _ in range(_TRIALS - 1):
+        try:
+            return function(file)
+        except SystemError:
+            file.seek(0)
+    return function(file)
