@@ -45,7 +45,7 @@ class Setting(NamedTuple):
 
 
 SETTINGS = {
-    "default": Setting(Variant("default"), 13_000, 2, ("threads", "imports", "pipeline", "steps")),
+    "default": Setting(Variant("default"), 13_000, 2, ("onednn", "threads", "imports", "pipeline", "steps")),
     "classic": Setting(Variant("classic"), 60_000, 3, NAMES),
     "classic@jax": Setting(Variant("classic", "jax"), 60_000, 3, ("imports", "steps")),
 }

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
+import platform
+import subprocess
 import sys
 
 import keras
@@ -71,3 +74,44 @@ def test_hidden_packages_can_be_imported_afterwards(monkeypatch):
     monkeypatch.setenv("DIGITVAE_OFF", "imports")
     with fewer_imports("tensorflow"):
         assert importlib.import_module("sklearn").__name__ == "sklearn"
+
+
+_KERNELS = """
+import os
+from digitvae.cli.common import start_backend
+start_backend("tensorflow")
+print("TF_ENABLE_ONEDNN_OPTS" in os.environ)
+import tempfile
+from pathlib import Path
+import tensorflow as tf
+x, kernel = tf.ones((2, 4, 4, 8)), tf.ones((3, 3, 8, 8))
+convolve = tf.function(lambda x: tf.nn.conv2d(x, kernel, 1, "SAME"), autograph=False)
+convolve(x)
+with tempfile.TemporaryDirectory() as folder:
+    with tf.profiler.experimental.Profile(folder):
+        convolve(x).numpy()
+    profile = b"".join(path.read_bytes() for path in Path(folder).rglob("*.pb"))
+print("NativeConv2D" in str(profile))
+"""
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "by_onednn"),
+    [("DIGITVAE_OFF", "", True), ("DIGITVAE_OFF", "onednn", None), ("TF_ENABLE_ONEDNN_OPTS", "0", False)],
+    ids=["by itself", "turned off", "the user says no"],
+)
+def test_tensorflow_computes_by_onednn_where_the_user_does_not_say_no(variable, value, by_onednn):
+    if platform.machine().lower() not in ("x86_64", "amd64") or sys.platform == "darwin":
+        pytest.skip("TensorFlow has oneDNN's kernels for x86 on Linux and Windows")
+    environment = {name: text for name, text in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
+    lines = subprocess.run(
+        [sys.executable, "-c", _KERNELS],
+        env={**environment, variable: value},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split()
+    # What this process was told is not left to its children.
+    assert lines[0] == str(variable == "TF_ENABLE_ONEDNN_OPTS")
+    # Turned off, TensorFlow decides, by the processor.
+    assert by_onednn is None or lines[1] == str(by_onednn)

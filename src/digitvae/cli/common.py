@@ -44,7 +44,7 @@ def start_backend(name: str | None) -> None:
     import logging
     import tempfile
 
-    from digitvae.speed.process import fewer_imports
+    from digitvae.speed.process import fewer_imports, onednn_everywhere
 
     if name is not None:
         os.environ["KERAS_BACKEND"] = name
@@ -56,7 +56,7 @@ def start_backend(name: str | None) -> None:
     # there; they are printed if the import fails.
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as held, fewer_imports(wanted):
+    with tempfile.TemporaryFile() as held, fewer_imports(wanted), onednn_everywhere():
         os.dup2(held.fileno(), 2)
         try:
             import keras

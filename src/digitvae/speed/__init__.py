@@ -4,10 +4,12 @@ The environment variable `DIGITVAE_OFF` names what to turn off, separated by com
 
 How much longer it takes without a part: the training steps and the whole process of `classic` (three epochs),
 and the CPU time of the process, which others on the machine disturb least. Medians of three pairs of runs by
-`benchmarks/parts.py` on an AMD EPYC (Zen 4). docs/speedrun.md has the spread and other systems.
+`benchmarks/parts.py` on an AMD EPYC (Zen 4). docs/speedrun.md has the spread and other systems. `onednn` was
+measured with `default` on an EPYC of Zen 3: newer processors have it anyway, and dense models gain nothing.
 
 | part     | what it does                                         | steps   | process | CPU time |
 |----------|------------------------------------------------------|---------|---------|----------|
+| onednn   | TensorFlow: oneDNN's kernels on every x86 processor  | +42 %   | +23 %   | +28 %    |
 | threads  | TensorFlow: half of the cores for each operation     | +24 %   | +13 %   | +10 %    |
 | imports  | packages are hidden from Keras while it is imported  | +6 %    | +19 %   | +13 %    |
 | pipeline | TensorFlow: several batches from Python at once      | +30 %   | +3 %    | +10 %    |
@@ -21,7 +23,7 @@ from __future__ import annotations
 import os
 
 SWITCH = "DIGITVAE_OFF"
-NAMES = ("threads", "imports", "pipeline", "steps", "adam")
+NAMES = ("onednn", "threads", "imports", "pipeline", "steps", "adam")
 
 
 def is_on(name: str) -> bool:

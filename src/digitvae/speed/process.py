@@ -11,6 +11,7 @@ from digitvae.machine import usable_cores
 from digitvae.speed import is_on
 
 _THREADS = "TF_NUM_INTRAOP_THREADS"
+_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
 @contextmanager
@@ -29,6 +30,24 @@ def tuned_for_training() -> Iterator[None]:
     finally:
         if share_cores:
             os.environ.pop(_THREADS, None)
+
+
+@contextmanager
+def onednn_everywhere() -> Iterator[None]:
+    """Let TensorFlow compute by oneDNN on every processor that it knows; undone on exit.
+
+    TensorFlow reads the variable once, while it is imported. By itself it leaves processors without
+    instructions for neural networks, most laptops', to slower convolutions. A value that the user has set
+    stays.
+    """
+    chosen = is_on("onednn") and _ONEDNN not in os.environ
+    if chosen:
+        os.environ[_ONEDNN] = "1"
+    try:
+        yield
+    finally:
+        if chosen:
+            os.environ.pop(_ONEDNN, None)
 
 
 @contextmanager
