@@ -11,6 +11,7 @@ import pytest
 
 from digitvae.codec import decompress, read_codec_model, write
 from digitvae.codec.shards import encoded
+from digitvae.machine import cpu_flags
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -64,9 +65,11 @@ EXPECTED = "1ea2f5a09b68a099ce96fdfc90918ad3493022046f3f83c31f6a35d9411b2367"
 DISGUISES = [
     {"OPENBLAS_CORETYPE": "Haswell", "OPENBLAS_NUM_THREADS": "1"},
     {"OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "2", "NPY_DISABLE_CPU_FEATURES": "old"},
-    {"OPENBLAS_CORETYPE": "SkylakeX", "OPENBLAS_NUM_THREADS": "2"},
     {"OPENBLAS_CORETYPE": "Zen", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
 ]
+# OpenBLAS believes that the processor has what it is told, and would end by an illegal instruction.
+if {"avx512f", "avx512vl"} <= cpu_flags():
+    DISGUISES.append({"OPENBLAS_CORETYPE": "SkylakeX", "OPENBLAS_NUM_THREADS": "2"})
 
 
 def test_the_bytes_are_the_same_on_what_looks_like_other_processors(python, tmp_path):
