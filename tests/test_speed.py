@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import platform
-import subprocess
 import sys
 
 import keras
@@ -13,8 +12,10 @@ import numpy as np
 import pytest
 
 from digitvae import speed
-from digitvae.speed.process import fewer_imports
+from digitvae.speed.process import fewer_imports, onednn_everywhere
 from digitvae.training import train
+
+ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 pytestmark = pytest.mark.filterwarnings("ignore:the posterior has collapsed:RuntimeWarning")
 
@@ -76,11 +77,27 @@ def test_hidden_packages_can_be_imported_afterwards(monkeypatch):
         assert importlib.import_module("sklearn").__name__ == "sklearn"
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [({}, "1"), ({"DIGITVAE_OFF": "onednn"}, None), ({ONEDNN: "0"}, "0")],
+    ids=["by itself", "turned off", "the user says no"],
+)
+def test_the_choice_of_kernels_leaves_the_process_as_it_was(monkeypatch, settings, expected):
+    for name in (ONEDNN, "DIGITVAE_OFF"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    with onednn_everywhere():
+        assert os.environ.get(ONEDNN) == expected
+    assert os.environ.get(ONEDNN) == settings.get(ONEDNN)
+
+
 _KERNELS = """
-import os
+import os, sys
+os.environ.pop("TF_ENABLE_ONEDNN_OPTS", None)
+os.environ.update(argument.split("=") for argument in sys.argv[1:])
 from digitvae.cli.common import start_backend
 start_backend("tensorflow")
-print("TF_ENABLE_ONEDNN_OPTS" in os.environ)
 import tempfile
 from pathlib import Path
 import tensorflow as tf
@@ -95,23 +112,9 @@ print("NativeConv2D" in str(profile))
 """
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "by_onednn"),
-    [("DIGITVAE_OFF", "", True), ("DIGITVAE_OFF", "onednn", None), ("TF_ENABLE_ONEDNN_OPTS", "0", False)],
-    ids=["by itself", "turned off", "the user says no"],
-)
-def test_tensorflow_computes_by_onednn_where_the_user_does_not_say_no(variable, value, by_onednn):
+@pytest.mark.parametrize(("settings", "by_onednn"), [([], True), ([f"{ONEDNN}=0"], False)])
+def test_tensorflow_computes_by_onednn_unless_the_user_says_no(python, tmp_path, settings, by_onednn):
     if platform.machine().lower() not in ("x86_64", "amd64") or sys.platform == "darwin":
         pytest.skip("TensorFlow has oneDNN's kernels for x86 on Linux and Windows")
-    environment = {name: text for name, text in os.environ.items() if name != "TF_ENABLE_ONEDNN_OPTS"}
-    lines = subprocess.run(
-        [sys.executable, "-c", _KERNELS],
-        env={**environment, variable: value},
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.split()
-    # What this process was told is not left to its children.
-    assert lines[0] == str(variable == "TF_ENABLE_ONEDNN_OPTS")
-    # Turned off, TensorFlow decides, by the processor.
-    assert by_onednn is None or lines[1] == str(by_onednn)
+    done = python("-c", _KERNELS, *settings, cwd=tmp_path)
+    assert done.stdout.strip() == str(by_onednn), done.stderr

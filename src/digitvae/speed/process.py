@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from digitvae.machine import usable_cores
 from digitvae.speed import is_on
@@ -14,40 +14,36 @@ _THREADS = "TF_NUM_INTRAOP_THREADS"
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 
 
-@contextmanager
-def tuned_for_training() -> Iterator[None]:
+def tuned_for_training() -> AbstractContextManager[None]:
     """Set threads so that training is fastest, and undo it on exit.
 
     TensorFlow reads the number of threads once, at its first operation. A number that the user has set stays.
     """
-    share_cores = is_on("threads") and _THREADS not in os.environ
-    if share_cores:
-        # Two products of a training step usually wait at once, the gradients of a layer's weights and of its
-        # inputs: half of the cores for each is faster than all of them for one after the other.
-        os.environ[_THREADS] = str(max(1, usable_cores() // 2))
-    try:
-        yield
-    finally:
-        if share_cores:
-            os.environ.pop(_THREADS, None)
+    # Two products of a training step usually wait at once, the gradients of a layer's weights and of its
+    # inputs: half of the cores for each is faster than all of them for one after the other.
+    return _variable(_THREADS, str(max(1, usable_cores() // 2)), part="threads")
+
+
+def onednn_everywhere() -> AbstractContextManager[None]:
+    """Let TensorFlow compute by oneDNN on every processor that oneDNN knows; undone on exit.
+
+    TensorFlow reads the variable once, while it is imported. By itself it leaves processors without
+    instructions for neural networks, most laptops', to slower convolutions. What the user has set stays.
+    """
+    return _variable(_ONEDNN, "1", part="onednn")
 
 
 @contextmanager
-def onednn_everywhere() -> Iterator[None]:
-    """Let TensorFlow compute by oneDNN on every processor that it knows; undone on exit.
-
-    TensorFlow reads the variable once, while it is imported. By itself it leaves processors without
-    instructions for neural networks, most laptops', to slower convolutions. A value that the user has set
-    stays.
-    """
-    chosen = is_on("onednn") and _ONEDNN not in os.environ
+def _variable(name: str, value: str, part: str) -> Iterator[None]:
+    """Set a variable of the environment where the part is on and the user has not set it; undone on exit."""
+    chosen = is_on(part) and name not in os.environ
     if chosen:
-        os.environ[_ONEDNN] = "1"
+        os.environ[name] = value
     try:
         yield
     finally:
         if chosen:
-            os.environ.pop(_ONEDNN, None)
+            os.environ.pop(name, None)
 
 
 @contextmanager
