@@ -1,6 +1,6 @@
 """Train a variational autoencoder on MNIST for ten epochs and show new digits.
 
-    python vae.py                      # about six minutes on two cores
+    python vae.py                      # about twelve minutes on two cores, six if they have bfloat16
     python vae.py --latent-dim 2       # the classic two-dimensional manifold
     python vae.py --help               # everything else
 
