@@ -43,6 +43,7 @@ def write(folder, values):
         ({"beta": -0.5}, "Expected beta to be at least 0"),
         ({"free_bits": -1}, "Expected free_bits to be at least 0"),
         ({"warmup_epochs": -1}, "Expected warmup_epochs to be at least 0"),
+        ({"averaging_epochs": -0.5}, "Expected averaging_epochs to be at least 0"),
         ({"learning_rate": 0.0}, "Expected learning_rate to be above 0"),
         ({"learning_rate": -1}, "Expected learning_rate to be above 0"),
         ({"seed": -1}, "Expected seed to be from 0"),

@@ -21,7 +21,7 @@ pytest.importorskip("jax")
 
 SETTINGS = {
     "architecture": "dense", "width": 16, "blocks": 1, "latent_dim": 4, "prior": "flow", "flow_couplings": 2,
-    "flow_hidden": 8, "augment": 0.5, "epochs": 12,
+    "flow_hidden": 8, "augment": 0.5, "epochs": 12, "averaging_epochs": 4.0,
     # One batch an epoch: the history has the loss of every step. Two processes cannot share it evenly.
     "batch_size": 549,
 }  # fmt: skip

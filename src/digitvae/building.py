@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -124,9 +125,19 @@ def build(
 
 
 def _compile(vae: VAE, config: Config, steps_per_epoch: int) -> None:
-    """Give the model the optimizer that a config describes, its rate decaying to zero along a cosine."""
-    rate = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
-    optimizer = Adam(rate) if config.optimizer == "adam" else Muon(rate, newton_schulz_dtype=config.precision)
+    """Give the model the optimizer that a config describes.
+
+    Its rate decays to zero along a cosine, or the optimizer keeps averages of the weights.
+    """
+    rate: Any = keras.optimizers.schedules.CosineDecay(config.learning_rate, config.epochs * steps_per_epoch)
+    averaging: dict[str, Any] = {}
+    if config.averaging_epochs:
+        rate, steps = config.learning_rate, config.averaging_epochs * steps_per_epoch
+        averaging = {"use_ema": True, "ema_momentum": max(0.0, 1 - 1 / steps)}
+    if config.optimizer == "adam":
+        optimizer: keras.optimizers.Optimizer = Adam(rate, **averaging)
+    else:
+        optimizer = Muon(rate, newton_schulz_dtype=config.precision, **averaging)
     steps = steps_per_execution(keras.backend.backend(), config.architecture)
     vae.compile(optimizer=optimizer, jit_compile=compiles_with_xla(), steps_per_execution=steps)
 

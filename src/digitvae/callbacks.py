@@ -6,6 +6,7 @@ import math
 import sys
 import time
 import warnings
+from contextlib import ExitStack
 from typing import Any
 
 import keras
@@ -16,6 +17,7 @@ from digitvae.batches import ShuffledBatches
 from digitvae.distributed import Processes, alone
 from digitvae.explorer.film import Camera
 from digitvae.model import METRICS, VAE
+from digitvae.optimizers import averaged_weights
 from digitvae.runs import Run
 
 # Below this, in nats, the latents carry nothing of the image; a healthy model is above 10.
@@ -46,6 +48,7 @@ class RunWriter(keras.callbacks.Callback):
         self.epochs_done = 0
         self.first_loss: float | None = None
         self.warned = False
+        self.measuring = ExitStack()
 
     def start(self, began: bool) -> int:
         """Load the checkpoint, or keep the initial weights as the first; return the number of epochs done.
@@ -99,6 +102,14 @@ class RunWriter(keras.callbacks.Callback):
                 f"batch (now {config.batch_size}) usually helps"
             )
 
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Let averages of the weights be measured, where there are any."""
+        self.measuring.enter_context(averaged_weights(self.model))
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Go on with the weights themselves."""
+        self.measuring.close()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Add a row to the history, save model and checkpoint, then the frame of the film."""
         numbers = {name: float(value) for name, value in (logs or {}).items()}
@@ -128,10 +139,13 @@ class RunWriter(keras.callbacks.Callback):
             )
 
     def _keep(self, epoch: int) -> None:
+        # All processes exchange the weights, since they are one array of all.
+        with averaged_weights(self.model):
+            if self.job.first:
+                with alone():
+                    self.twin.set_weights(self.model.get_weights())
+                    self.run.save_model(self.twin)
         if self.job.first:
-            with alone():
-                self.twin.set_weights(self.model.get_weights())
-                self.run.save_model(self.twin)
             # Last, because a resume trusts the checkpoint.
             self.run.save_checkpoint(epoch, self._variables())
         self.epochs_done = epoch

@@ -114,6 +114,9 @@ class Config:
     """Muon is 7 to 10 nats ahead of Adam after one epoch and never collapsed; Adam is what others compare."""
     learning_rate: float = 4e-3
     """Peak rate, decayed to zero by a cosine; high, because ten epochs are few."""
+    averaging_epochs: float = 0.0
+    """Epochs over which the weights are averaged (with exponential weights), at a rate that stays as it is;
+    the averages are what validates and is saved. Off, because a decay is as good where its end is known."""
     seed: int = 0
     """Seeds weights, batches, bits and noise."""
     precision: str = "auto"
@@ -206,7 +209,7 @@ _PRIOR_FROM_ONE = (
 )
 _AT_LEAST: dict[str, float] = {
     **dict.fromkeys((*_FROM_ONE, *_PRIOR_FROM_ONE), 1),
-    **dict.fromkeys(("augment", "blocks", "beta", "free_bits", "warmup_epochs"), 0),
+    **dict.fromkeys(("augment", "blocks", "beta", "free_bits", "warmup_epochs", "averaging_epochs"), 0),
 }
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {

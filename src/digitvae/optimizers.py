@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import accumulate
 from types import SimpleNamespace
 from typing import Any, final
@@ -148,6 +150,37 @@ class Muon(keras.optimizers.Optimizer):
         sizes = [math.prod(self._shapes[i]) for i in members]
         cuts = [(i, size, end) for i, size, end in zip(members, sizes, accumulate(sizes), strict=True)]
         return {i: ops.reshape(flat[end - size : end], self._shapes[i]) for i, size, end in cuts}
+
+
+@contextmanager
+def averaged_weights(model: keras.Model) -> Iterator[None]:
+    """Give a model the averages of its weights that its optimizer keeps, if it does; undone on exit.
+
+    Before the first step there are no averages yet, and the model stays as it is.
+    """
+    optimizer: Any = model.optimizer
+    if not optimizer.use_ema or not int(ops.convert_to_numpy(optimizer.iterations)):
+        yield
+        return
+    own = _values(model)
+    optimizer.finalize_variable_values(model.trainable_variables)
+    # On JAX model and optimizer share these arrays now, and a compiled step would use them up for both.
+    _assign(model, _values(model))
+    try:
+        yield
+    finally:
+        _assign(model, own)
+
+
+def _values(model: keras.Model) -> list[np.ndarray]:
+    """Return copies of the trainable weights."""
+    return [np.array(ops.convert_to_numpy(variable)) for variable in model.trainable_variables]
+
+
+def _assign(model: keras.Model, values: list[np.ndarray]) -> None:
+    """Set the trainable weights."""
+    for variable, value in zip(model.trainable_variables, values, strict=True):
+        variable.assign(value)
 
 
 def _where(mask: Any, new: Any, old: Any) -> Any:

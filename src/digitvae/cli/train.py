@@ -177,6 +177,12 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
     ("--batch-size", "batch_size", _WHOLE, "images per training step"),
     ("--latent-dim", "latent_dim", _WHOLE, "number of latents"),
     ("--learning-rate", "learning_rate", _NUMBER, "peak learning rate"),
+    (
+        "--averaging-epochs",
+        "averaging_epochs",
+        _NUMBER,
+        "epochs over which the weights are averaged, in place of a decay of the learning rate",
+    ),
     ("--beta", "beta", _NUMBER, "weight of the KL"),
     ("--free-bits", "free_bits", _NUMBER, "nats per latent that are not penalised"),
     ("--warmup-epochs", "warmup_epochs", _NUMBER, "epochs over which beta grows from 0"),
