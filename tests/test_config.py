@@ -44,6 +44,7 @@ def write(folder, values):
         ({"free_bits": -1}, "Expected free_bits to be at least 0"),
         ({"warmup_epochs": -1}, "Expected warmup_epochs to be at least 0"),
         ({"averaging_epochs": -0.5}, "Expected averaging_epochs to be at least 0"),
+        ({"resampled": -1}, "Expected resampled to be at least 0"),
         ({"learning_rate": 0.0}, "Expected learning_rate to be above 0"),
         ({"learning_rate": -1}, "Expected learning_rate to be above 0"),
         ({"seed": -1}, "Expected seed to be from 0"),
@@ -94,6 +95,7 @@ def test_fields_that_do_not_fit_are_refused(changes, message):
         ({"objective": "iwae", "draws": 2, "beta": 0.0}, "no separate KL to weigh. Received: beta 0.0"),
         ({"objective": "iwae", "draws": 2, "prior": "normal", "free_bits": 1.0}, "no separate KL"),
         ({"objective": "iwae", "draws": 2, "warmup_epochs": 1.0}, "no separate KL"),
+        ({"resampled": 1}, "only it weighs draws. Received: objective elbo"),
     ],
 )
 def test_impossible_combinations_are_refused_with_the_reason(changes, reason):

@@ -205,7 +205,34 @@ def test_iwae_does_not_overflow():
     np.testing.assert_allclose(to_numpy(IWAE()(far)), [-5000], rtol=1e-6)
 
 
-@pytest.mark.parametrize("objective", [ELBO(3, 0.5, 0.1, 7), IWAE(4)], ids=["elbo", "iwae"])
+def step_of(vae, images):
+    """Returns how a step of plain gradient descent moves each part's weights, as one vector."""
+    parts = vae.encoder, vae.decoder, vae.prior
+
+    def weights():
+        return [np.concatenate([to_numpy(w).ravel() for w in part.trainable_variables]) for part in parts]
+
+    before = weights()
+    vae.compile(optimizer=keras.optimizers.SGD(1e-3))
+    value = vae.train_on_batch(images)
+    return value, [(after - start) / 1e-3 for after, start in zip(weights(), before, strict=True)]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_resampled_draws_have_the_gradient_of_all_on_average(make_vae, blobs, count):
+    images = np.repeat(blobs(1) > 100, 4000, axis=0)
+    results = {}
+    for resampled in (0, count):
+        vae = make_vae(objective="iwae", prior="flow", architecture="dense", resampled=resampled)
+        results[resampled] = step_of(vae, images)
+    (value, theirs), (again, ours) = results[0], results[count]
+    assert again == pytest.approx(value, rel=1e-5)
+    for a, b in zip(ours, theirs, strict=True):
+        assert np.linalg.norm(b) > 0.1
+        assert np.linalg.norm(a - b) < 0.15 * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("objective", [ELBO(3, 0.5, 0.1, 7), IWAE(4, 2)], ids=["elbo", "iwae"])
 def test_the_config_rebuilds_the_same_objective(objective):
     twin = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(objective))
     assert type(twin) is type(objective)

@@ -171,7 +171,7 @@ def _prior(
 
 def _objective(config: Config, steps_per_epoch: int) -> Objective:
     if config.objective == "iwae":
-        return IWAE(config.draws)
+        return IWAE(config.draws, config.resampled)
     warmup_steps = round(config.warmup_epochs * steps_per_epoch)
     return ELBO(config.draws, config.beta, config.free_bits, warmup_steps)
 

@@ -95,6 +95,9 @@ class Config:
     """The evidence lower bound; "iwae" trains the importance-weighted bound with `draws` draws."""
     draws: int = 1
     """Posterior draws per image: one is unbiased and cheapest; IWAE needs more."""
+    resampled: int = 0
+    """Draws from which IWAE takes the gradient, drawn again by their importance weights; 0 takes that of all.
+    One of eight costs less than all of five; off while few draws are enough."""
     beta: float = 1.0
     """Weight of the KL; 1 is the bound itself, more disentangles, less sharpens."""
     free_bits: float = 0.0
@@ -167,6 +170,8 @@ class Config:
             raise self._refusal(expected, "beta", "free_bits", "warmup_epochs")
         if self.objective == "iwae" and self.draws == 1:
             raise self._refusal("draws of at least 2 with objective iwae, because with one it is the elbo")
+        if self.resampled and self.objective != "iwae":
+            raise self._refusal("objective iwae with resampled draws, because only it weighs draws")
 
     def _refusal(self, expected: str, *names: str) -> ConfigError:
         # What is expected begins with the field.
@@ -209,7 +214,9 @@ _PRIOR_FROM_ONE = (
 )
 _AT_LEAST: dict[str, float] = {
     **dict.fromkeys((*_FROM_ONE, *_PRIOR_FROM_ONE), 1),
-    **dict.fromkeys(("augment", "blocks", "beta", "free_bits", "warmup_epochs", "averaging_epochs"), 0),
+    **dict.fromkeys(
+        ("augment", "blocks", "beta", "free_bits", "warmup_epochs", "averaging_epochs", "resampled"), 0
+    ),
 }
 
 RECIPES: dict[str, tuple[str, dict[str, Any]]] = {

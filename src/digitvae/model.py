@@ -33,6 +33,8 @@ class Draws(NamedTuple):
     """Of q(z|x), float32 (n, latent_dim)."""
     z: Tensor
     """The draws, float32 (n, k, latent_dim)."""
+    x: Tensor
+    """The pixels that they explain, float32 (n, height, width)."""
 
 
 @keras.saving.register_keras_serializable("digitvae")
@@ -123,6 +125,10 @@ class VAE(TrainedModel, keras.Model):
         for name, mean in self.means.items():
             mean.update_state(values[name], sample_weight)
         objective = self.objective(terms, self.step)
+        if training and self.objective.resampled:
+            # Its value, and the gradient of a few draws.
+            few = self._resampled(y_pred, terms, y)
+            objective = few + ops.stop_gradient(objective - few)
         if sample_weight is not None:
             objective = objective * ops.cast(ops.reshape(sample_weight, (-1,)), "float32")
         if training and self.objective.scheduled:
@@ -167,7 +173,7 @@ class VAE(TrainedModel, keras.Model):
         z = _over_draws(posterior).from_noise(noise) if z is None else z
         # log p(x|z), summed over pixels
         reconstruction = -self.likelihood(self.decode_params(z)).log_prob(ops.expand_dims(x, 1))
-        return Draws(reconstruction, posterior.mean, posterior.log_scale, z)
+        return Draws(reconstruction, posterior.mean, posterior.log_scale, z, x)
 
     def _terms(self, draws: Draws, labels: Tensor | None = None) -> BoundTerms:
         """Return the terms of the bound of log p(x), or of log p(x, y) where labels (n,) are given."""
@@ -182,6 +188,25 @@ class VAE(TrainedModel, keras.Model):
             kl_per_latent = posterior.kl_per_latent(prior)
             return BoundTerms(draws.reconstruction, log_ratio, ops.sum(kl_per_latent, axis=-1), kl_per_latent)
         return BoundTerms(draws.reconstruction, log_ratio, ops.mean(log_ratio, axis=1), None)
+
+    def _resampled(self, draws: Draws, terms: BoundTerms, labels: Tensor | None) -> Tensor:
+        """Return a function (n,) whose gradient is on average that of the importance-weighted bound.
+
+        With normalised weights v_k, decoder and prior have the gradient sum_k v_k grad log p(x, z_k), and the
+        encoder sum_k v_k^2 grad_z log(p(x, z_k) / q(z_k|x)) dz_k (doubly reparameterised; Tucker et al. 2019,
+        equation 8). An index drawn by the weights turns both sums into one term.
+        """
+        log_weights = ops.stop_gradient(-terms.reconstruction - terms.log_ratio)
+        indices = keras.random.categorical(log_weights, self.objective.resampled, seed=self.seed_generator)
+        chosen = ops.one_hot(indices, self.objective.draws)
+        z = ops.matmul(chosen, draws.z)
+        weight = ops.matmul(chosen, ops.expand_dims(ops.softmax(log_weights), -1))
+        fixed = ops.stop_gradient(z)
+        # The value of z, and its gradient times the weight; q is fixed but for z.
+        z = fixed + weight * (z - fixed)
+        posterior = Gaussian(ops.stop_gradient(draws.mean), ops.stop_gradient(draws.log_scale))
+        own = self._terms(self._draw(draws.x, posterior=posterior, z=z), labels)
+        return ops.mean(-own.reconstruction - own.log_ratio, axis=1)
 
     def observe(self, images: Tensor) -> Tensor:
         """Turn images into what the likelihood models: bits or grey values, float32 in [0, 1].

@@ -36,6 +36,8 @@ class Objective(abc.ABC):
 
     scheduled = False
     """Whether it depends on the number of training steps done."""
+    resampled = 0
+    """Draws of every image from which training takes the gradient, in place of that of the objective."""
 
     def __init__(self, draws: int = 1):
         self.draws = draws
@@ -110,9 +112,24 @@ class ELBO(Objective):
 @final
 @keras.saving.register_keras_serializable("digitvae")
 class IWAE(Objective):
-    """log 1/k sum_k p(x, z_k) / q(z_k|x), the importance-weighted bound (Burda et al. 2016, equation 8)."""
+    """log 1/k sum_k p(x, z_k) / q(z_k|x), the importance-weighted bound (Burda et al. 2016, equation 8).
+
+    Args:
+        draws: posterior draws per image, k.
+        resampled: 0 for the gradient of all draws; or how many of them are drawn again, by their weights
+            w_k / sum_j w_j, to take the gradient from. It is the same on average: a step computes k decodings
+            and the gradients of few. `VAE` says how.
+    """
+
+    def __init__(self, draws: int = 1, resampled: int = 0) -> None:
+        super().__init__(draws)
+        self.resampled = resampled
 
     def __call__(self, terms: BoundTerms, step: Tensor | int = 0) -> Tensor:
         """Return the bound of every image, float32 (n,), in nats."""
         log_weights = -terms.reconstruction - terms.log_ratio
         return ops.logsumexp(log_weights, axis=1) - ops.log(ops.cast(ops.shape(log_weights)[1], "float32"))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "resampled": self.resampled}

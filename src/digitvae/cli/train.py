@@ -187,6 +187,12 @@ _CONFIG_FLAGS: list[tuple[str, str, Any, str]] = [
     ("--free-bits", "free_bits", _NUMBER, "nats per latent that are not penalised"),
     ("--warmup-epochs", "warmup_epochs", _NUMBER, "epochs over which beta grows from 0"),
     ("--draws", "draws", _WHOLE, "posterior draws per image in training"),
+    (
+        "--resampled",
+        "resampled",
+        _WHOLE,
+        "draws from which objective iwae takes its gradient, drawn again by their weights; 0 takes all",
+    ),
     ("--prior", "prior", PRIORS, "p(z)"),
     (
         "--condition",
